@@ -1,0 +1,1 @@
+"""Folds events into days and streaks, and tells when use stopped."""

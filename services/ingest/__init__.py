@@ -1,0 +1,1 @@
+"""Turns whatever a product posts into events on the log."""

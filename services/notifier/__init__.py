@@ -1,0 +1,1 @@
+"""Turns triggers into tasks in the hands of the right person."""

@@ -1,0 +1,1 @@
+"""Values and seams that the three services share; imports no service."""

@@ -1,0 +1,191 @@
+"""Every table, once, the same on SQLite and PostgreSQL: instants are bigint microseconds, days ISO text."""
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+)
+
+metadata = MetaData()
+
+# An autoincrementing key that is 64 bits wide on PostgreSQL and SQLite's rowid on SQLite.
+_Serial = BigInteger().with_variant(Integer, "sqlite")
+
+api_keys = Table(
+    "api_keys",
+    metadata,
+    Column("prefix", Text, primary_key=True),  # the visible part, "ut_3f9c2a71"
+    Column("key_hash", LargeBinary, nullable=False, unique=True),  # SHA-256 of the whole key
+    Column("product", Text, nullable=False),
+    Column("name", Text, nullable=False, server_default=""),
+    Column("scopes", Text, nullable=False, server_default="ingest customers read"),
+    Column("created_us", BigInteger, nullable=False),
+    Column("revoked_us", BigInteger),
+    Column("last_used_us", BigInteger),
+)
+
+positions = Table(  # how far each reader of the log has come; the fence of every batch
+    "positions",
+    metadata,
+    Column("reader", Text, primary_key=True),  # "evaluator", "notifier"
+    Column("topic", Text, primary_key=True),
+    Column("partition", Integer, primary_key=True),
+    Column("next_offset", BigInteger, nullable=False),
+    Column("watermark_us", BigInteger, nullable=False, server_default="0"),
+    Column("updated_us", BigInteger, nullable=False),
+)
+
+customers = Table(
+    "customers",
+    metadata,
+    Column("product", Text, primary_key=True),
+    Column("customer_id", Text, primary_key=True),
+    Column("partition", Integer, nullable=False),
+    Column("due_us", BigInteger),  # when the next unsettled day is due; NULL: nothing to wait for
+    Column("state", LargeBinary, nullable=False),  # CustomerState, msgpack
+)
+Index(
+    "customers_due",
+    customers.c.partition,
+    customers.c.due_us,
+    sqlite_where=customers.c.due_us.is_not(None),
+    postgresql_where=customers.c.due_us.is_not(None),
+)
+
+excused_days = Table(
+    "excused_days",
+    metadata,
+    Column("partition", Integer, primary_key=True),
+    Column("product", Text, primary_key=True),
+    Column("day", Text, primary_key=True),
+)
+
+outbox = Table(  # a message is a row before it is a message; kept afterwards as the history of triggers
+    "outbox",
+    metadata,
+    Column("seq", _Serial, primary_key=True, autoincrement=True),
+    Column("id", Text, nullable=False, unique=True),  # trigger id or dead letter id
+    Column("topic", Text, nullable=False),
+    Column("product", Text, nullable=False),
+    Column("customer_id", Text, nullable=False),
+    Column("value", LargeBinary, nullable=False),
+    Column("created_us", BigInteger, nullable=False),
+    Column("sent_us", BigInteger),
+)
+Index(
+    "outbox_unsent",
+    outbox.c.seq,
+    sqlite_where=outbox.c.sent_us.is_(None),
+    postgresql_where=outbox.c.sent_us.is_(None),
+)
+Index("outbox_customer", outbox.c.product, outbox.c.customer_id)
+
+tasks = Table(
+    "tasks",
+    metadata,
+    Column("id", Text, primary_key=True),  # the id of the trigger that opened it
+    Column("product", Text, nullable=False),
+    Column("customer_id", Text, nullable=False),
+    Column("rule", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("owner", Text),
+    Column("segment", Text),
+    Column("day", Text, nullable=False),
+    Column("opened_us", BigInteger, nullable=False),
+    Column("due_us", BigInteger),  # when the contact window closes
+    Column("expires_us", BigInteger),
+    Column("wake_us", BigInteger),  # next instant at which the task changes by itself
+    Column("updated_us", BigInteger, nullable=False),
+    Column("task", LargeBinary, nullable=False),  # Task, msgpack
+)
+Index("tasks_customer_rule", tasks.c.product, tasks.c.customer_id, tasks.c.rule)
+Index("tasks_owner", tasks.c.owner, tasks.c.state)
+Index(
+    "tasks_wake",
+    tasks.c.wake_us,
+    sqlite_where=tasks.c.wake_us.is_not(None),
+    postgresql_where=tasks.c.wake_us.is_not(None),
+)
+
+task_history = Table(  # the audit trail
+    "task_history",
+    metadata,
+    Column("seq", _Serial, primary_key=True, autoincrement=True),
+    Column("task_id", Text, nullable=False),
+    Column("at_us", BigInteger, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("change", Text, nullable=False),
+    Column("detail", Text, nullable=False, server_default=""),
+)
+Index("task_history_task", task_history.c.task_id)
+
+deliveries = Table(  # trigger x channel
+    "deliveries",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("trigger_id", Text, nullable=False),
+    Column("task_id", Text),
+    Column("product", Text, nullable=False),
+    Column("customer_id", Text, nullable=False),
+    Column("channel", Text, nullable=False),
+    Column("payload", LargeBinary, nullable=False),  # what is announced, JSON
+    Column("state", Text, nullable=False),  # pending, delivered, dead, cancelled
+    Column("attempt_count", Integer, nullable=False, server_default="0"),
+    Column("next_attempt_us", BigInteger),
+    Column("lease_until_us", BigInteger),
+    Column("created_us", BigInteger, nullable=False),
+    Column("delivered_us", BigInteger),
+    Column("last_error", Text, nullable=False, server_default=""),
+)
+Index(
+    "deliveries_due",
+    deliveries.c.next_attempt_us,
+    sqlite_where=deliveries.c.next_attempt_us.is_not(None),
+    postgresql_where=deliveries.c.next_attempt_us.is_not(None),
+)
+Index("deliveries_task", deliveries.c.task_id)
+Index("deliveries_trigger", deliveries.c.trigger_id)
+
+attempts = Table(
+    "attempts",
+    metadata,
+    Column("seq", _Serial, primary_key=True, autoincrement=True),
+    Column("delivery_id", Text, nullable=False),
+    Column("at_us", BigInteger, nullable=False),
+    Column("result", Text, nullable=False),
+    Column("detail", Text, nullable=False, server_default=""),
+    Column("took_us", BigInteger, nullable=False),
+)
+Index("attempts_delivery", attempts.c.delivery_id)
+
+log_records = Table(  # the embedded log alone; on Kafka it stays empty
+    "log_records",
+    metadata,
+    Column("topic", Text, primary_key=True),
+    Column("partition", Integer, primary_key=True),
+    Column("offset", BigInteger, primary_key=True),
+    Column("appended_us", BigInteger, nullable=False),
+    Column("key", LargeBinary),
+    Column("value", LargeBinary, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+__all__ = [
+    "api_keys",
+    "attempts",
+    "customers",
+    "deliveries",
+    "excused_days",
+    "log_records",
+    "metadata",
+    "outbox",
+    "positions",
+    "task_history",
+    "tasks",
+]
