@@ -4,7 +4,7 @@
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import date, time, timedelta
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo, available_timezones
@@ -253,6 +253,18 @@ class CsmSection(Section):
     language: Literal["ja", "en"] = "en"
 
 
+UnknownName = tuple[tuple[str | int, ...], str, str, tuple[str, ...]]
+"""Where it stands, what is wrong, the name as written, and the names there are."""
+
+
+class UnknownNames(ValueError):
+    """The file names things that it does not define; `found` says which and where."""
+
+    def __init__(self, found: tuple[UnknownName, ...]) -> None:
+        super().__init__("; ".join(f"{'.'.join(map(str, place))}: {said}" for place, said, _, _ in found))
+        self.found = found
+
+
 class Config(Section):
     """The whole file."""
 
@@ -262,24 +274,24 @@ class Config(Section):
 
     @model_validator(mode="after")
     def _names_exist(self) -> "Config":
-        problems = [*self._unknown_names()]
-        if problems:
-            raise ValueError("; ".join(problems))
+        found = tuple(self._unknown_names())
+        if found:
+            raise UnknownNames(found)
         return self
 
-    def _unknown_names(self) -> list[str]:
-        found = []
+    def _unknown_names(self) -> Iterator[UnknownName]:
         for csm_id, csm in self.csms.items():
             for role, other in (("backup", csm.backup), ("lead", csm.lead)):
                 if other is not None and other not in self.csms:
-                    found.append(f"csms.{csm_id}.{role}: no CSM {other!r}")
+                    yield ("csms", csm_id, role), f"no CSM {other!r}", other, tuple(self.csms)
         for product_id, product in self.products.items():
             for i, playbook in enumerate(product.playbooks):
-                place = f"products.{product_id}.playbooks[{i}]"
-                found += [f"{place}.send: no channel {c!r}" for c in playbook.send if c not in self.channels]
+                place = ("products", product_id, "playbooks", i)
+                for channel in playbook.send:
+                    if channel not in self.channels:
+                        yield (*place, "send"), f"no channel {channel!r}", channel, tuple(self.channels)
                 if playbook.owner is not None and playbook.owner not in self.csms:
-                    found.append(f"{place}.owner: no CSM {playbook.owner!r}")
-        return found
+                    yield (*place, "owner"), f"no CSM {playbook.owner!r}", playbook.owner, tuple(self.csms)
 
 
 DEFAULT_PRODUCT = "default"
