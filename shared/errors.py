@@ -38,6 +38,22 @@ class StoreUnavailable(TransientError):
     code = "store_unavailable"
 
 
+class RateLimited(TransientError):
+    """More than a key may send; `retry_after_seconds` says when there is room again."""
+
+    code = "rate_limited"
+
+    def __init__(self, message: str, *, retry_after_seconds: int = 1) -> None:
+        super().__init__(message)
+        self.retry_after_seconds = retry_after_seconds
+
+
+class RequestTimeout(TransientError):
+    """The body did not arrive in the time that is given for it."""
+
+    code = "request_timeout"
+
+
 class Fenced(TransientError):
     """Another worker has moved this partition's offset: roll back, forget the cache, position anew."""
 
@@ -64,6 +80,24 @@ class InvalidInput(PermanentError):
     """One thing that was sent (an event, a profile, a row) is not acceptable."""
 
     code = "invalid"
+
+
+class NotParseable(InvalidInput):
+    """A body that cannot be read at all: broken JSON, broken gzip, not UTF-8."""
+
+    code = "not_parseable"
+
+
+class TooLarge(InvalidInput):
+    """More bytes or more items than are taken at once."""
+
+    code = "too_large"
+
+
+class UnsupportedMediaType(InvalidInput):
+    """A content type or content encoding that is not understood."""
+
+    code = "unsupported_media_type"
 
 
 class Unauthorized(PermanentError):

@@ -1,0 +1,121 @@
+"""Request bodies with limits: nothing is held beyond the bound, whatever the header says of its size."""
+
+import asyncio
+import zlib
+from collections.abc import AsyncIterator
+
+from starlette.requests import Request
+
+from shared.errors import NotParseable, RequestTimeout, TooLarge, UnsupportedMediaType
+
+BODY_BYTES_MAX = 1 << 20
+BODY_SECONDS_MAX = 30.0
+
+_GZIP_MAGIC = b"\x1f\x8b"
+_GZIP_MEMBERS_MAX = 64
+_DISCARDED_BYTES_MAX = 16 << 20
+_ENCODINGS = ("", "identity", "gzip", "x-gzip")
+
+
+async def read_body(
+    request: Request, *, bytes_max: int = BODY_BYTES_MAX, seconds_max: float = BODY_SECONDS_MAX
+) -> bytes:
+    """The whole body, inflated where it is gzip, never holding more than `bytes_max` bytes of it.
+
+    Gzip is known by its first two bytes, because some SDKs send it without saying so and some
+    proxies inflate it and leave the header. Raises TooLarge, NotParseable, UnsupportedMediaType or
+    RequestTimeout.
+    """
+    encoding = request.headers.get("content-encoding", "").strip().lower()
+    if encoding not in _ENCODINGS:
+        raise UnsupportedMediaType(f"content encoding {encoding[:40]!r} is not understood; send gzip or none")
+    declared = _declared_bytes(request)
+    try:
+        async with asyncio.timeout(seconds_max):
+            if declared > bytes_max:
+                await _discard(request, declared)
+                raise _too_large(bytes_max)
+            return await _inflated(request.stream(), bytes_max)
+    except TimeoutError as error:
+        raise RequestTimeout(f"the body did not arrive within {seconds_max:g} seconds") from error
+
+
+def _declared_bytes(request: Request) -> int:
+    text = request.headers.get("content-length", "")
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 20 else 0
+
+
+async def _discard(request: Request, declared: int) -> None:
+    """Read a refused body away, within reason, so that its sender gets to see the answer.
+
+    Most clients write everything before they read; closing on them early looks like a broken
+    connection, which they take for an outage. Whoever asks first (`Expect`) is told at once.
+    """
+    if declared <= _DISCARDED_BYTES_MAX and "expect" not in request.headers:
+        async for _ in request.stream():
+            pass
+
+
+async def _inflated(stream: AsyncIterator[bytes], bytes_max: int) -> bytes:
+    body = bytearray()
+    gunzip: _Gunzip | None = None
+    received_count = 0
+    async for chunk in stream:
+        received_count += len(chunk)
+        if received_count > bytes_max:
+            raise _too_large(bytes_max)
+        if gunzip is None:
+            body += chunk
+            if body[:2] == _GZIP_MAGIC:
+                gunzip, compressed, body = _Gunzip(bytes_max), bytes(body), bytearray()
+                body += gunzip.feed(compressed)
+        else:
+            body += gunzip.feed(chunk)
+    if gunzip is not None:
+        gunzip.finish()
+    return bytes(body)
+
+
+class _Gunzip:
+    """Inflates a stream of gzip members piece by piece, and stops at the bound while inflating."""
+
+    def __init__(self, bytes_max: int) -> None:
+        self._bytes_max = bytes_max
+        self._size = 0
+        self._member_count = 1
+        self._inflater = zlib.decompressobj(wbits=31)
+
+    def feed(self, chunk: bytes) -> bytes:
+        parts = []
+        while chunk:
+            parts.append(self._inflate(chunk))
+            # Some writers pad the end of a member with zeros, as tar does.
+            chunk = self._inflater.unused_data.lstrip(b"\0")
+            if chunk:
+                self._next_member()
+        return b"".join(parts)
+
+    def finish(self) -> None:
+        if not self._inflater.eof:
+            raise NotParseable("the gzip body is cut short")
+
+    def _inflate(self, chunk: bytes) -> bytes:
+        room = self._bytes_max - self._size + 1
+        try:
+            part = self._inflater.decompress(chunk, room)
+        except zlib.error as error:
+            raise NotParseable("the gzip body is damaged") from error
+        self._size += len(part)
+        if self._size > self._bytes_max:
+            raise _too_large(self._bytes_max)
+        return part
+
+    def _next_member(self) -> None:
+        self._member_count += 1
+        if self._member_count > _GZIP_MEMBERS_MAX:
+            raise TooLarge(f"a gzip body has {_GZIP_MEMBERS_MAX} members at the most")
+        self._inflater = zlib.decompressobj(wbits=31)
+
+
+def _too_large(bytes_max: int) -> TooLarge:
+    return TooLarge(f"a body holds {bytes_max} bytes at the most after decompression; send it in parts")
