@@ -1,0 +1,68 @@
+# Every target does its own set-up: on a fresh machine only Python 3.11 or later is needed.
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run demo test check fmt lock clean bench-backtest bench-serve-start bench-event-to-webhook
+
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+PYTHON ?= $(firstword $(foreach p,python3.13 python3.12 python3.11 python3,$(if $(shell command -v $(p)),$(p))))
+UV ?= $(shell command -v uv)
+PYTEST_ARGS ?=
+LOCK_ARGS := --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
+
+help: ## explain every target
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-24s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(READY) ## make .venv with the usage-triggers command, from locked dependencies
+
+$(READY): requirements-dev.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Python 3.11 or later is needed; name it: make $(MAKECMDGOALS) PYTHON=/path/to/python3" >&2; exit 1; }
+ifneq ($(UV),)
+	@test -x $(BIN)/python || $(UV) venv --quiet --python "$$(command -v $(PYTHON))" $(VENV)
+	@$(UV) pip install --quiet --python $(BIN)/python --require-hashes -r requirements-dev.lock
+	@$(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e .
+else
+	@test -x $(BIN)/pip || $(PYTHON) -m venv $(VENV) || \
+		{ echo "python3 has no venv module; on Debian: apt-get install python3-venv" >&2; rm -rf $(VENV); exit 1; }
+	@echo "setting up $(VENV) (about a minute, once)"
+	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+endif
+	@touch $(READY)
+
+run: $(READY) ## all three services in one process on http://127.0.0.1:8000, data under ./data
+	@$(BIN)/usage-triggers serve
+
+demo: $(READY) ## the main job on lifelike usage: stops turn into calls before your eyes
+	@$(BIN)/usage-triggers demo
+
+test: $(READY) ## every test
+	@$(BIN)/pytest $(PYTEST_ARGS)
+
+check: $(READY) ## style, types and the direction of imports
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+fmt: $(READY) ## format the code
+	@$(BIN)/ruff check --fix --quiet .
+	@$(BIN)/ruff format .
+
+bench-backtest: $(READY) ## active days a second through the core, and the whole backtest command
+	@$(BIN)/python -m bench.backtest
+
+bench-serve-start: $(READY) ## cold start to /readyz, and memory with 100,000 customers
+	@$(BIN)/python -m bench.serve_start
+
+bench-event-to-webhook: $(READY) ## from the acceptance of the deciding event to the webhook's first byte
+	@$(BIN)/python -m bench.event_to_webhook
+
+lock: ## renew the locked dependencies (needs uv)
+	@uv pip compile pyproject.toml --extra dev $(LOCK_ARGS) -o requirements-dev.lock
+	@uv pip compile pyproject.toml --extra server -c requirements-dev.lock $(LOCK_ARGS) -o requirements.lock
+
+clean: ## remove .venv and what the tools left behind (never ./data)
+	@rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis build dist
