@@ -61,9 +61,13 @@ class Fenced(TransientError):
 
 
 class OffsetOutOfRange(PermanentError):
-    """The stored offset lies outside the log: stop and alarm, never reset."""
+    """The stored offset lies outside the log: stop `partition` and alarm, never reset."""
 
     code = "offset_out_of_range"
+
+    def __init__(self, message: str, *, partition: int | None = None) -> None:
+        super().__init__(message)
+        self.partition = partition
 
 
 class ConfigError(PermanentError):

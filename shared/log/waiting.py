@@ -1,0 +1,43 @@
+"""What waits to be appended: bounded in bytes, each call acknowledged by itself."""
+
+import asyncio
+from collections.abc import Sequence
+
+from shared.errors import LogUnavailable
+from shared.log import Message
+
+BYTES_WAITING_MAX = 64 * 1024 * 1024
+MESSAGE_OVERHEAD_BYTES = 64
+"""What a message costs beside its key and value, so that a flood of tiny ones is bounded too."""
+
+
+class Room:
+    """Counts the bytes that wait and refuses what does not fit: memory stays flat when the log is slow."""
+
+    def __init__(self, bytes_max: int = BYTES_WAITING_MAX) -> None:
+        self._bytes_max = bytes_max
+        self.bytes_waiting = 0
+
+    def take(self, size: int) -> None:
+        """Make `size` bytes wait, or raise LogUnavailable; something may always wait where nothing does."""
+        if self.bytes_waiting and self.bytes_waiting + size > self._bytes_max:
+            raise LogUnavailable("the log is behind: too much is waiting to be written, try again shortly")
+        self.bytes_waiting += size
+
+    def give(self, size: int) -> None:
+        """`size` bytes wait no longer."""
+        self.bytes_waiting -= size
+
+
+def size_of(messages: Sequence[Message]) -> int:
+    """Roughly the bytes that `messages` take in memory."""
+    return sum(len(m.value) + len(m.key or b"") + MESSAGE_OVERHEAD_BYTES for m in messages)
+
+
+async def acknowledged(future: asyncio.Future[None], timeout_seconds: float) -> None:
+    """Wait until the log has it; LogUnavailable after the timeout, when nobody knows whether it has."""
+    try:
+        async with asyncio.timeout(timeout_seconds):
+            await future
+    except TimeoutError:
+        raise LogUnavailable(f"the log did not acknowledge within {timeout_seconds:g} s") from None
