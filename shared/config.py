@@ -198,11 +198,30 @@ class EscalateSection(Section):
     to: str
 
 
+CONDITION_OPERATORS = ("at_least", "below", "not")
+
+
+def check_condition(value: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What `if` may say of a fact: a value, a list of them, `{at_least: 100}`, `{below: 5}` or `{not: x}`."""
+    for name, want in value.items():
+        if not isinstance(want, Mapping):
+            continue
+        for operator, bound in want.items():
+            if operator not in CONDITION_OPERATORS:
+                raise ValueError(f"{name}: {operator!r} is none of {' '.join(CONDITION_OPERATORS)}")
+            if operator != "not" and (isinstance(bound, bool) or not isinstance(bound, int | float)):
+                raise ValueError(f"{name}: {operator} takes a number")
+    return value
+
+
+Condition = Annotated[Mapping[str, Any], AfterValidator(check_condition)]
+
+
 class PlaybookSection(Section):
     """When this trigger (of such a customer), then this task, announced there."""
 
     on: str | tuple[str, ...]
-    condition: Mapping[str, Any] = Field(default={}, alias="if")
+    condition: Condition = Field(default={}, alias="if")
     task: TaskSection = TaskSection()
     owner: str | None = None
     send: tuple[str, ...] = ()
@@ -221,19 +240,32 @@ class ProductSection(Section):
     playbooks: tuple[PlaybookSection, ...] = ()
 
 
+Timing = Literal["window", "at_once"]
+"""`window`: when the customer may be called and the CSM works; `at_once`: as soon as it is known."""
+
+
 class SlackChannel(Section):
-    """A Slack incoming webhook."""
+    """A Slack incoming webhook. `language` is for calls that nobody owns; else the CSM's is used."""
 
     kind: Literal["slack"]
     url: str
+    timing: Timing = "window"
+    language: Literal["ja", "en"] = "en"
+    allow_private: bool = False
 
 
 class WebhookChannel(Section):
-    """An endpoint that gets the trigger's JSON, signed by Standard Webhooks."""
+    """An endpoint that gets the trigger's JSON, signed by Standard Webhooks.
+
+    `secret` is `whsec_` and base64; while it is being changed, `old_secrets` sign as well.
+    """
 
     kind: Literal["webhook"]
     url: str
     secret: str
+    old_secrets: tuple[str, ...] = ()
+    headers: Mapping[str, str] = {}
+    timing: Timing = "window"
     allow_private: bool = False
 
 
@@ -248,6 +280,7 @@ class CsmSection(Section):
     slack: str | None = None
     time_zone: TimeZone = "UTC"
     hours: Window = "09:00-18:00"
+    days_off: Weekdays = ()
     backup: str | None = None
     lead: str | None = None
     language: Literal["ja", "en"] = "en"
@@ -292,6 +325,9 @@ class Config(Section):
                         yield (*place, "send"), f"no channel {channel!r}", channel, tuple(self.channels)
                 if playbook.owner is not None and playbook.owner not in self.csms:
                     yield (*place, "owner"), f"no CSM {playbook.owner!r}", playbook.owner, tuple(self.csms)
+                to = playbook.escalate.to if playbook.escalate else "lead"
+                if to not in ("backup", "lead", *self.csms):
+                    yield (*place, "escalate", "to"), f"no CSM {to!r}", to, ("backup", "lead", *self.csms)
 
 
 DEFAULT_PRODUCT = "default"

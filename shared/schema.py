@@ -92,26 +92,62 @@ tasks = Table(
     Column("product", Text, nullable=False),
     Column("customer_id", Text, nullable=False),
     Column("rule", Text, nullable=False),
-    Column("kind", Text, nullable=False),
+    Column("type", Text, nullable=False),  # of the trigger
     Column("state", Text, nullable=False),
     Column("owner", Text),
-    Column("segment", Text),
-    Column("day", Text, nullable=False),
+    Column("escalated_to", Text),
     Column("opened_us", BigInteger, nullable=False),
     Column("due_us", BigInteger),  # when the contact window closes
-    Column("expires_us", BigInteger),
     Column("wake_us", BigInteger),  # next instant at which the task changes by itself
+    Column("closed_us", BigInteger),
+    Column("outcome", Text),
+    Column("held", Text),  # the outage that holds its calls
     Column("updated_us", BigInteger, nullable=False),
     Column("task", LargeBinary, nullable=False),  # Task, msgpack
 )
-Index("tasks_customer_rule", tasks.c.product, tasks.c.customer_id, tasks.c.rule)
-Index("tasks_owner", tasks.c.owner, tasks.c.state)
+Index(  # one open task per customer and rule, whoever races whom
+    "tasks_one_open",
+    tasks.c.product,
+    tasks.c.customer_id,
+    tasks.c.rule,
+    tasks.c.type,
+    unique=True,
+    sqlite_where=tasks.c.closed_us.is_(None),
+    postgresql_where=tasks.c.closed_us.is_(None),
+)
+Index(
+    "tasks_live",
+    tasks.c.product,
+    tasks.c.owner,
+    sqlite_where=tasks.c.closed_us.is_(None),
+    postgresql_where=tasks.c.closed_us.is_(None),
+)
+Index("tasks_customer", tasks.c.product, tasks.c.customer_id, tasks.c.opened_us)
+Index("tasks_closed", tasks.c.closed_us)
+Index("tasks_opened", tasks.c.opened_us)
 Index(
     "tasks_wake",
     tasks.c.wake_us,
     sqlite_where=tasks.c.wake_us.is_not(None),
     postgresql_where=tasks.c.wake_us.is_not(None),
 )
+Index(
+    "tasks_held",
+    tasks.c.held,
+    sqlite_where=tasks.c.held.is_not(None),
+    postgresql_where=tasks.c.held.is_not(None),
+)
+
+task_triggers = Table(  # every trigger a task knows, as published; a known id changes nothing
+    "task_triggers",
+    metadata,
+    Column("trigger_id", Text, primary_key=True),
+    Column("task_id", Text, nullable=False),
+    Column("type", Text, nullable=False),
+    Column("seen_us", BigInteger, nullable=False),
+    Column("value", LargeBinary, nullable=False),
+)
+Index("task_triggers_task", task_triggers.c.task_id)
 
 task_history = Table(  # the audit trail
     "task_history",
@@ -130,17 +166,19 @@ deliveries = Table(  # trigger x channel
     metadata,
     Column("id", Text, primary_key=True),
     Column("trigger_id", Text, nullable=False),
-    Column("task_id", Text),
+    Column("task_id", Text, nullable=False),
     Column("product", Text, nullable=False),
     Column("customer_id", Text, nullable=False),
     Column("channel", Text, nullable=False),
-    Column("payload", LargeBinary, nullable=False),  # what is announced, JSON
-    Column("state", Text, nullable=False),  # pending, delivered, dead, cancelled
-    Column("attempt_count", Integer, nullable=False, server_default="0"),
-    Column("next_attempt_us", BigInteger),
-    Column("lease_until_us", BigInteger),
+    Column("kind", Text, nullable=False),  # opened, again, escalated, woken, unverified, closed
+    Column("state", Text, nullable=False),  # pending, held, delivered, dead, cancelled
     Column("created_us", BigInteger, nullable=False),
+    Column("next_attempt_us", BigInteger),
+    Column("attempt_count", Integer, nullable=False, server_default="0"),
+    Column("lease_until_us", BigInteger),
     Column("delivered_us", BigInteger),
+    Column("uncertain", Integer, nullable=False, server_default="0"),  # 1: may have arrived
+    Column("reference", Text, nullable=False, server_default=""),  # what the channel calls the message
     Column("last_error", Text, nullable=False, server_default=""),
 )
 Index(
@@ -150,7 +188,7 @@ Index(
     postgresql_where=deliveries.c.next_attempt_us.is_not(None),
 )
 Index("deliveries_task", deliveries.c.task_id)
-Index("deliveries_trigger", deliveries.c.trigger_id)
+Index("deliveries_product", deliveries.c.product, deliveries.c.created_us)
 
 attempts = Table(
     "attempts",
@@ -163,6 +201,16 @@ attempts = Table(
     Column("took_us", BigInteger, nullable=False),
 )
 Index("attempts_delivery", attempts.c.delivery_id)
+
+channel_states = Table(  # what an endpoint has told us about itself
+    "channel_states",
+    metadata,
+    Column("channel", Text, primary_key=True),
+    Column("disabled_us", BigInteger),
+    Column("reason", Text, nullable=False, server_default=""),
+    Column("failure_count", Integer, nullable=False, server_default="0"),  # in a row
+    Column("open_until_us", BigInteger),  # nothing is tried before
+)
 
 log_records = Table(  # the embedded log alone; on Kafka it stays empty
     "log_records",
@@ -179,6 +227,7 @@ log_records = Table(  # the embedded log alone; on Kafka it stays empty
 __all__ = [
     "api_keys",
     "attempts",
+    "channel_states",
     "customers",
     "deliveries",
     "excused_days",
@@ -187,5 +236,6 @@ __all__ = [
     "outbox",
     "positions",
     "task_history",
+    "task_triggers",
     "tasks",
 ]

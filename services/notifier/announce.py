@@ -1,0 +1,130 @@
+"""Decides which deliveries a task's announcements become, and which earlier ones they replace."""
+
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+import msgspec
+
+from services.notifier.tasks import Announced, Announcement, Step, Task
+from shared.config import Channel
+
+DeliveryState = Literal["pending", "held", "delivered", "dead", "cancelled"]
+
+
+class Delivery(msgspec.Struct, frozen=True, kw_only=True):
+    """One announcement on its way to one channel; `id` is derived, so a replay makes no second one.
+
+    `uncertain`: an attempt was begun of which nobody knows how it ended, so it may have arrived.
+    `reference` is what the channel calls the message. Instants in microseconds since the epoch.
+    """
+
+    id: str
+    trigger_id: str
+    task_id: str
+    product: str
+    customer_id: str
+    channel: str
+    kind: Announced
+    state: DeliveryState
+    created_us: int
+    next_attempt_us: int | None
+    attempt_count: int = 0
+    lease_until_us: int | None = None
+    delivered_us: int | None = None
+    uncertain: bool = False
+    reference: str = ""
+    last_error: str = ""
+
+    @property
+    def was_seen(self) -> bool:
+        """Whether somebody may have read it."""
+        return self.state == "delivered" or self.uncertain
+
+
+class Mail(msgspec.Struct, frozen=True, kw_only=True):
+    """What to write to the deliveries after a step: new rows, and ids of those not to be sent."""
+
+    new: tuple[Delivery, ...] = ()
+    withdrawn: tuple[str, ...] = ()
+
+
+def speaks_to_people(channel: Channel) -> bool:
+    """A webhook feeds a machine; whatever else there is, people read."""
+    return channel.kind != "webhook"
+
+
+def mail_of(step: Step, earlier: Sequence[Delivery], channels: Mapping[str, Channel], now_us: int) -> Mail:
+    """The deliveries that follow from a step, given those the task has already."""
+    new: list[Delivery] = []
+    withdrawn = [d.id for d in earlier if d.state in ("pending", "held") and _is_withdrawn(d, step, channels)]
+    for announcement in step.announcements:
+        for name in step.task.plan.channels:
+            channel = channels.get(name)
+            if channel is None or not _is_for(announcement, channel):
+                continue
+            before = [d for d in earlier if d.channel == name]
+            if announcement.kind == "closed" and not any(d.was_seen for d in before):
+                continue  # Who never heard of the stop need not hear that it is over.
+            new.append(_delivery(step.task, announcement, name, channel, before, now_us))
+            withdrawn += _superseded(announcement, channel, before)
+    return Mail(new=tuple(new), withdrawn=tuple(dict.fromkeys(withdrawn)))
+
+
+def _is_withdrawn(delivery: Delivery, step: Step, channels: Mapping[str, Channel]) -> bool:
+    if step.withdraws == "nothing" or delivery.kind == "closed":
+        return False
+    channel = channels.get(delivery.channel)
+    return step.withdraws == "all" or channel is None or speaks_to_people(channel)
+
+
+def _is_for(announcement: Announcement, channel: Channel) -> bool:
+    return announcement.to_people if speaks_to_people(channel) else announcement.to_machines
+
+
+def _superseded(announcement: Announcement, channel: Channel, before: Sequence[Delivery]) -> list[str]:
+    """People get one message that says how things are; machines get every fact."""
+    if not speaks_to_people(channel) or announcement.kind == "closed":
+        return []
+    return [d.id for d in before if d.state == "pending" and not d.uncertain]
+
+
+def _delivery(
+    task: Task,
+    announcement: Announcement,
+    name: str,
+    channel: Channel,
+    before: Sequence[Delivery],
+    now_us: int,
+) -> Delivery:
+    return Delivery(
+        id=_id(announcement, name, now_us),
+        trigger_id=announcement.trigger.id,
+        task_id=task.id,
+        product=task.product,
+        customer_id=task.customer_id,
+        channel=name,
+        kind=announcement.kind,
+        state="held" if task.held is not None else "pending",
+        created_us=now_us,
+        next_attempt_us=None
+        if task.held is not None
+        else _first_attempt_us(task, announcement, channel, before, now_us),
+    )
+
+
+def _id(announcement: Announcement, channel: str, now_us: int) -> str:
+    """A trigger is announced once a channel; a nudge carries no new fact, so its instant tells it apart."""
+    if announcement.kind in ("opened", "again", "closed"):
+        return f"{announcement.trigger.id}.{channel}"
+    return f"{announcement.trigger.id}.{channel}.{announcement.kind}.{now_us}"
+
+
+def _first_attempt_us(
+    task: Task, announcement: Announcement, channel: Channel, before: Sequence[Delivery], now_us: int
+) -> int:
+    if announcement.kind == "closed":
+        # While the stop itself may still be on its way, the news that it is over waits behind it.
+        return max([now_us, *(d.lease_until_us for d in before if d.lease_until_us is not None)])
+    if announcement.kind == "escalated" or channel.timing == "at_once":
+        return now_us
+    return max(now_us, task.plan.times.notify_us)
