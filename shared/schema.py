@@ -73,6 +73,7 @@ outbox = Table(  # a message is a row before it is a message; kept afterwards as
     Column("topic", Text, nullable=False),
     Column("product", Text, nullable=False),
     Column("customer_id", Text, nullable=False),
+    Column("partition", Integer, nullable=False, server_default="0"),  # whoever owns it, relays it
     Column("value", LargeBinary, nullable=False),
     Column("created_us", BigInteger, nullable=False),
     Column("sent_us", BigInteger),

@@ -34,6 +34,10 @@ class Consumer(Protocol):
         """The partitions owned now; empty before the group has settled."""
         ...
 
+    def sought(self) -> frozenset[int]:
+        """The partitions with a position; whenever the group is shared out anew, all of them lose theirs."""
+        ...
+
     def seek(self, partition: int, offset: int) -> None:
         """Read `partition` from `offset` on. A partition that was never sought is not fetched."""
         ...

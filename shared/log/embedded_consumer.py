@@ -41,6 +41,9 @@ class EmbeddedConsumer:
         self._owned = partitions
         self._next.clear()
 
+    def sought(self) -> frozenset[int]:
+        return frozenset(self._next)
+
     def seek(self, partition: int, offset: int) -> None:
         if partition not in self._owned:
             return  # lost between the caller's look at the assignment and now: an ordinary race
