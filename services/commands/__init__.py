@@ -1,0 +1,1 @@
+"""The commands of `usage-triggers`, one small file each; what a command needs is imported when it runs."""
