@@ -1,0 +1,159 @@
+"""What is known of a customer and on which days its use is expected, kept as sets and lists of changes.
+
+Readings where the pages leave it open:
+
+- The first record of a customer is no *change*: a profile that comes first is in force from the start.
+- A calendar in force from the end of usage day c is the calendar of the days after c; a streak is read
+  with the calendar of the day on which it is judged, over its whole length.
+- A customer's own closures replace the product's if it names any; every other part of the calendar is
+  the product's unless the customer names it.
+"""
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
+from datetime import date
+from functools import cache
+
+import holidays
+
+from shared.config import ProductSection
+from shared.events import Calendar, Profile
+from shared.triggers import StreakFacts
+from tests.oracle.calendar import Settings, Timeline
+
+LearnedClosed = Callable[[Collection[int], int], frozenset[int]]
+"""(active days before the day, the day) -> the weekdays (0 = Monday) held to be closed."""
+
+
+def nothing_learned(_active: Collection[int], _day: int) -> frozenset[int]:
+    """For histories with `learn_closed_weekdays: false`."""
+    return frozenset()
+
+
+@cache
+def _holidays_of(country: str, year: int) -> frozenset[date]:
+    name, _, subdivision = country.partition("-")
+    return frozenset(holidays.country_holidays(name, subdiv=subdivision or None, years=[year]))
+
+
+def merged(old: Profile, new: Profile) -> Profile:
+    """`old` with everything that `new` tells."""
+    told = {f: getattr(new, f) for f in new.__struct_fields__ if f not in ("calendar", "properties")}
+    kept = {f: getattr(old, f) if v is None else v for f, v in told.items()}
+    calendar = Calendar(
+        **{
+            f: getattr(new.calendar, f)
+            if getattr(new.calendar, f) not in (None, ())
+            else getattr(old.calendar, f)
+            for f in Calendar.__struct_fields__
+        }
+    )
+    return Profile(**kept, calendar=calendar, properties={**old.properties, **new.properties})
+
+
+def calendar_of(section: ProductSection, profile: Profile) -> Calendar:
+    """The product's calendar with the customer's own settings laid over it."""
+    ours, own = section.calendar, profile.calendar
+    return Calendar(
+        closed_weekdays=ours.closed_weekdays if own.closed_weekdays is None else own.closed_weekdays,
+        holidays=ours.holidays if own.holidays is None else own.holidays,
+        closures=own.closures or ours.closures,
+        pause=own.pause,
+        learn_closed_weekdays=(
+            ours.learn_closed_weekdays if own.learn_closed_weekdays is None else own.learn_closed_weekdays
+        ),
+    )
+
+
+def _minutes(text: str) -> int:
+    return int(text[:2]) * 60 + int(text[3:])
+
+
+def closed_by(calendar: Calendar, day: int) -> bool:
+    """Whether the calendar itself says that no use is expected on the day."""
+    on = date.fromordinal(day)
+    if on.weekday() in (calendar.closed_weekdays or ()):
+        return True
+    if calendar.holidays and on in _holidays_of(calendar.holidays, on.year):
+        return True
+    if any(first <= on <= last for first, last in calendar.closures):
+        return True
+    if calendar.pause is None:
+        return False
+    first, until = calendar.pause
+    return first <= on and (until is None or on <= until)
+
+
+@dataclass(kw_only=True)
+class Customer:
+    """One customer's profile, its days under each zone it had, and the calendar of each day."""
+
+    id: str
+    section: ProductSection
+    excused: set[int]
+    learned: LearnedClosed
+    profile: Profile = field(default_factory=Profile)
+    timeline: Timeline = field(init=False)
+    calendars: list[tuple[int, Calendar]] = field(init=False)
+
+    def __post_init__(self) -> None:
+        zone, day_starts = self._place()
+        self.timeline = Timeline((Settings(zone=zone, day_starts=day_starts),))
+        self.calendars = [(0, calendar_of(self.section, self.profile))]
+
+    def change(self, profile: Profile, received_us: int) -> None:
+        """A new profile: its settings hold after the usage day in which it was received."""
+        day = self.timeline.day_of(received_us)
+        closes_us = self.timeline.closes_us(day)
+        self.profile = profile
+        zone, day_starts = self._place()
+        self.timeline = self.timeline.after(Settings(zone=zone, day_starts=day_starts, from_us=closes_us))
+        kept = [(first, calendar) for first, calendar in self.calendars if first <= day]
+        self.calendars = [*kept, (day + 1, calendar_of(self.section, profile))]
+
+    def expected(self, day: int, *, judged_on: int, active: Collection[int]) -> bool:
+        """Whether use is expected on `day`, by what is known on the day `judged_on`."""
+        calendar = self._calendar_on(judged_on)
+        if closed_by(calendar, day) or day in self.excused:
+            return False
+        if not self.timeline.has_length(day) or self.timeline.cut_short_at_start(day):
+            return False
+        if not calendar.learn_closed_weekdays:
+            return True
+        learned = self.learned([a for a in active if a < judged_on], judged_on)
+        return date.fromordinal(day).weekday() not in learned
+
+    def streak(self, last: int, *, judged_on: int, active: Collection[int]) -> StreakFacts:
+        """The streak ending on the active day `last`: back from it every expected day is active."""
+        days = set(active)
+        streak = []
+        for day in range(last, min(days) - 1, -1):
+            if day in days:
+                streak.append(day)
+            elif self.expected(day, judged_on=judged_on, active=days):
+                break
+        return StreakFacts(
+            length=len(streak),
+            calendar_days=last - streak[-1] + 1,
+            started_on=date.fromordinal(streak[-1]),
+            last_active_on=date.fromordinal(last),
+        )
+
+    def streak_before(self, day: int, *, active: Collection[int]) -> StreakFacts:
+        """The streak that ends on the last active day before `day`, read as known on `day`."""
+        before = [a for a in active if a < day]
+        if not before:
+            return NO_STREAK
+        return self.streak(max(before), judged_on=day, active=active)
+
+    def _place(self) -> tuple[str, int]:
+        zone = self.profile.time_zone or self.section.time_zone
+        if self.profile.day_starts_at is not None:
+            return zone, _minutes(self.profile.day_starts_at)
+        return zone, self.section.day_starts_at.hour * 60 + self.section.day_starts_at.minute
+
+    def _calendar_on(self, day: int) -> Calendar:
+        return [calendar for first, calendar in self.calendars if first <= day][-1]
+
+
+NO_STREAK = StreakFacts(length=0, calendar_days=0, started_on=None, last_active_on=None)
