@@ -1,0 +1,74 @@
+"""Brings a database's schema up to this program's: safe to run twice, at once, and to be killed half-way.
+
+Everything happens in one transaction, which takes a lock first: on PostgreSQL an advisory one, on SQLite the
+writer's place. Whoever comes second waits, finds the schema current and does nothing; whoever is killed
+leaves nothing behind. Alembic is imported only when there is something to do, for `serve` has to start fast.
+"""
+
+from pathlib import Path
+
+from sqlalchemy import Connection, inspect, text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from shared import failpoints
+from shared.database import Database
+
+HEAD = "0001"
+"""The newest revision of `versions/`; a test holds the two together."""
+
+LOCK_KEY = 7_203_514_906_118
+"""Of the advisory lock: any number, always the same."""
+
+
+async def is_current(database: Database) -> bool:
+    """Whether the schema is this program's; False for an empty database."""
+    async with database.read() as connection:
+        return await connection.run_sync(_revision) == HEAD
+
+
+async def bring_up(database: Database) -> bool:
+    """Migrate to HEAD; returns whether there was anything to do.
+
+    A schema that is newer than this program is left alone: migrations add before they remove, so that old
+    and new instances run side by side while a release rolls out. Raises StoreUnavailable.
+    """
+    if await is_current(database):
+        return False
+    async with database.begin() as connection:
+        await _take_lock(connection)
+        failpoints.hit("schema.begun")
+        is_changed = await connection.run_sync(_upgrade)
+        failpoints.hit("schema.written")
+    return is_changed
+
+
+def _revision(connection: Connection) -> str | None:
+    if not inspect(connection).has_table("alembic_version"):
+        return None
+    return connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one_or_none()
+
+
+async def _take_lock(connection: AsyncConnection) -> None:
+    if connection.dialect.name == "postgresql":
+        # Building an index may take longer than any statement of the services may.
+        await connection.execute(text("SET LOCAL statement_timeout = 0"))
+        await connection.execute(text("SET LOCAL lock_timeout = 0"))
+        await connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": LOCK_KEY})
+
+
+def _upgrade(connection: Connection) -> bool:
+    from alembic import command
+    from alembic.config import Config
+    from alembic.script import ScriptDirectory
+
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent))
+    config.set_main_option("path_separator", "os")
+    config.attributes["connection"] = connection
+    # Read again under the lock: somebody else may have been first.
+    revision = _revision(connection)
+    known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
+    if revision == HEAD or (revision is not None and revision not in known):
+        return False
+    command.upgrade(config, HEAD)
+    return True

@@ -1,0 +1,14 @@
+"""Every table, as `shared/schema.py` has it."""
+
+from alembic import op
+
+from shared.schema import metadata
+
+revision = "0001"
+down_revision = None
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    metadata.create_all(op.get_bind())
