@@ -11,6 +11,7 @@ comes back for a while: it closes after its last instant, wherever that lies.
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
+from itertools import pairwise
 from zoneinfo import ZoneInfo
 
 SECOND_US = 1_000_000
@@ -126,9 +127,7 @@ def _pieces(zone: str, window: int) -> tuple[Piece, ...]:
     for probe in range(start, end, _PROBE_US):
         changes += _changes(info, probe, min(probe + _PROBE_US, end - SECOND_US))
     bounds = [start, *changes, end]
-    return tuple(
-        (a, b, _probe(info, a)) for a, b in zip(bounds, bounds[1:], strict=False) if a < b
-    )
+    return tuple((a, b, _probe(info, a)) for a, b in pairwise(bounds) if a < b)
 
 
 def _changes(info: ZoneInfo, low: int, high: int) -> list[int]:

@@ -7,6 +7,7 @@ trained where the product runs, and the same past always gives the same answer.
 """
 
 from collections.abc import Iterable
+from datetime import date
 from math import exp, expm1, log, log1p
 from typing import Final
 
@@ -122,7 +123,7 @@ _SILENT_MISS_RATE: Final = 0.52
 _SILENT_LENGTH: Final = -0.82
 _HOLIDAY: Final = -0.6
 _HOLIDAY_RECORD: Final = -5.5
-_BESIDE_HOLIDAY: Final = -0.35
+_BESIDE: Final = -0.35
 _MOVED: Final = -1.46
 _MOVED_HOLIDAY: Final = -1.03
 _YEAR_END: Final = -2.53
@@ -132,6 +133,26 @@ _BREAK: Final = -1.3
 def combine(surprises: Iterable[float]) -> float:
     """How surely use would have come on at least one of an episode's missed expected days."""
     return -expm1(sum(log1p(-min(surprise, _SURPRISE_MAX)) for surprise in surprises))
+
+
+_CUSTOMARY: Final = {
+    # Year-end and Obon: law knows only 1 January and 11 August, shops and offices close around them.
+    "JP": ((12, 30, 12, 31), (1, 1, 1, 4), (8, 13, 8, 16)),
+    "GB": ((12, 24, 12, 31), (1, 1, 1, 2)),
+}
+
+
+def customary_breaks(country: str, base: int, length: int) -> int:
+    """The days base .. base+length-1 on which a country rests by custom, as a set with that base."""
+    spans = _CUSTOMARY.get(country.partition("-")[0], ())
+    found = 0
+    for year in range(date.fromordinal(base).year, date.fromordinal(base + max(length, 1) - 1).year + 1):
+        for from_month, from_day, to_month, to_day in spans:
+            first = max(date(year, from_month, from_day).toordinal() - base, 0)
+            last = min(date(year, to_month, to_day).toordinal() - base, length - 1)
+            if first <= last:
+                found |= ((1 << (last - first + 1)) - 1) << first
+    return found
 
 
 def expect(active: int, base: int, day: int, *, holidays: int = 0, breaks: int = 0) -> Expectation:
@@ -232,11 +253,12 @@ def _special(
 ) -> tuple[float, Reason]:
     """The evidence of a public holiday, a customary break, or a day beside a holiday."""
     if breaks >> offset & 1:
-        kind, code, general, weight = breaks, "customary_break", _BREAK, _HOLIDAY_RECORD
+        general = _YEAR_END if date.fromordinal(day).month in (12, 1) else _BREAK
+        kind, code, weight = breaks, "customary_break", _HOLIDAY_RECORD
     elif holidays >> offset & 1:
         kind, code, general, weight = holidays, "public_holiday", _HOLIDAY, _HOLIDAY_RECORD
     else:
-        kind, code, general, weight = holidays << 1 | holidays >> 1, "near_public_holiday", _BESIDE_HOLIDAY, 0.0
+        kind, code, general, weight = holidays << 1 | holidays >> 1, "near_public_holiday", _BESIDE, 0.0
     used = _window(past, offset, _YEAR_WIDTH, _YEAR_FULL)
     days = min(offset - first - 1, _YEAR_WIDTH)
     open_days = (0b1111111 ^ closed) * _YEAR_SAME_WEEKDAY & _latest(days, _YEAR_WIDTH)

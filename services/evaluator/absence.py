@@ -1,0 +1,296 @@
+"""The rule `absence`: an expected day passed without use.
+
+Three sets say everything: the active days, the missed days and the stops told. What should stand
+follows from the first two by reading; what is emitted is the difference to the third. Decision
+record 0003 has the definitions.
+"""
+
+from collections.abc import Iterator
+
+import msgspec
+
+from services.evaluator import days
+from services.evaluator.calendar import cutoff_us, opens_us
+from services.evaluator.expectation import MIN_SURPRISE_DEFAULT, Reason, combine
+from services.evaluator.notice import Moment, Notice
+from services.evaluator.past import Past, Streak
+from services.evaluator.rules import AbsenceRule
+from services.evaluator.state import AbsenceState, Stop
+from shared.triggers import RESUMED
+
+_EVER, _NEVER = 0, 1 << 62  # as days from which on a stop may be told
+_LOOK_AHEAD_DAYS_MAX = 400  # a closed year wakes the customer once in between, and that is all
+
+
+class Episode(msgspec.Struct, frozen=True):
+    """`missed`: its missed days in order, the first one being its start; `ended_on`: the next use."""
+
+    missed: tuple[int, ...]
+    ended_on: int | None
+
+    @property
+    def start(self) -> int:
+        return self.missed[0]
+
+
+class _Raised(msgspec.Struct, frozen=True):
+    """Where in an episode its stop stands: the k-th missed day, and how surprising they were."""
+
+    episode_day: int
+    surprise: float
+    reasons: tuple[Reason, ...]
+    streak: Streak
+
+
+def deadline_us(rule: AbsenceRule, past: Past, day: int) -> int:
+    """The day is settled by the first tick later than this: its cutoff and the rule's grace."""
+    return day_cutoff_us(rule, past, day) + rule.grace_us
+
+
+def day_cutoff_us(rule: AbsenceRule, past: Past, day: int) -> int:
+    """The instant from which a use of that day no longer counts as in time."""
+    settings = past.settings_on(day)
+    return cutoff_us(settings.zone, settings.day_starts, day, rule.cutoff)
+
+
+def settle(
+    rule: AbsenceRule, state: AbsenceState, past: Past, *, watermark_us: int, decided_us: int | None
+) -> tuple[AbsenceState, list[Notice]]:
+    """Judges the days whose deadline the watermark has passed, in order, each once.
+
+    `decided_us` None: each day was decided at its own deadline (a backtest, whose ticks fall there).
+    """
+    notices: list[Notice] = []
+    day = state.settled + 1
+    while (deadline := deadline_us(rule, past, day)) < watermark_us:
+        missed = not past.is_active(day) and past.is_expected(day)
+        state = AbsenceState(
+            day, state.told_from, state.missed | (1 << (day - past.base) if missed else 0), state.told
+        )
+        if missed:
+            at = Moment(deadline if decided_us is None else decided_us)
+            state, told = tell(rule, state, past, around=day, moment=at)
+            notices += told
+        day += 1
+    return state, notices
+
+
+def excuse(
+    rule: AbsenceRule, state: AbsenceState, past: Past, *, decided_us: int
+) -> tuple[AbsenceState, list[Notice]]:
+    """Takes the excused days out of the missed ones."""
+    notices: list[Notice] = []
+    for day in sorted(past.excused):
+        if day >= past.base and state.missed >> (day - past.base) & 1:
+            state = _without(state, past, day)
+            state, told = tell(rule, state, past, around=day, moment=Moment(decided_us))
+            notices += told
+    return state, notices
+
+
+def observe(
+    rule: AbsenceRule, state: AbsenceState, past: Past, day: int, moment: Moment, *, backfill: bool
+) -> tuple[AbsenceState, list[Notice]]:
+    """A use on `day`, which is active already in `past`: ends, retracts or moves what stood."""
+    if day > state.settled:
+        if all(stop.resumed for stop in state.told):
+            return state, []
+        return tell(rule, state, past, around=day, moment=moment, silently=backfill)
+    if backfill and not any(stop.day >= day for stop in state.told):
+        return _rewound(state, past, day), []
+    in_time = moment.occurred_us is None or moment.occurred_us < day_cutoff_us(rule, past, day)
+    if in_time:
+        state = _without(state, past, day)
+    return tell(rule, state, past, around=day, moment=moment, silently=backfill)
+
+
+def tell(
+    rule: AbsenceRule, state: AbsenceState, past: Past, *, around: int, moment: Moment, silently: bool = False
+) -> tuple[AbsenceState, list[Notice]]:
+    """The difference between what stands and what was told, for the episodes that `around` can touch.
+
+    Those are the ones with a missed day after the last active day before `around`. `silently`: a stop
+    may move, but none is told anew.
+    """
+    before = days.highest_below(past.active, around - past.base)
+    low = 0 if before is None else before + 1
+    episodes = list(_episodes(state.missed, past, low))
+    standing = {(day, episode.start) for episode in episodes for day in episode.missed}
+    gone = [s for s in state.told if s.day >= past.base + low and (s.day, s.episode) not in standing]
+    told = [stop for stop in state.told if stop not in gone]
+    notices = [_retracted(rule, past, stop, moment) for stop in gone]
+    told_from = _EVER if gone else _NEVER if silently else state.told_from
+    for episode in episodes:
+        told, fresh = _tell_episode(rule, past, episode, told, told_from, moment)
+        notices += fresh
+    return AbsenceState(state.settled, state.told_from, state.missed, tuple(told)), notices
+
+
+def prune(state: AbsenceState, before: int) -> AbsenceState:
+    """Forgets the told stops that no event can reach any more: resumed, and older than `before`."""
+    if not any(stop.resumed and stop.day < before for stop in state.told):
+        return state
+    kept = tuple(stop for stop in state.told if not (stop.resumed and stop.day < before))
+    return AbsenceState(state.settled, state.told_from, state.missed, kept)
+
+
+def due_us(rule: AbsenceRule, state: AbsenceState, past: Past) -> int | None:
+    """The deadline of the next day that may be missed; None when nothing can be told before the next use."""
+    if not past.active or not _may_tell_more(rule, state, past):
+        return None
+    day = state.settled + 1
+    for _ in range(_LOOK_AHEAD_DAYS_MAX):
+        if not past.is_active(day) and past.may_be_expected(day):
+            break
+        day += 1
+    return deadline_us(rule, past, day)
+
+
+def _tell_episode(
+    rule: AbsenceRule, past: Past, episode: Episode, told: list[Stop], told_from: int, moment: Moment
+) -> tuple[list[Stop], list[Notice]]:
+    """The stop, the reminders and the resumption of one episode, as far as they are not told."""
+    notices: list[Notice] = []
+    of_episode = [stop for stop in told if stop.episode == episode.start]
+    if not of_episode:
+        raised = _raised(rule, past, episode)
+        if raised is None or episode.missed[raised.episode_day - 1] < told_from:
+            return told, []
+        notices.append(_stopped(rule, past, episode, raised, moment))
+        of_episode = [Stop(episode.missed[raised.episode_day - 1], episode.start)]
+    first = episode.missed.index(min(stop.day for stop in of_episode)) + 1
+    for k in rule.again:
+        if first < k <= len(episode.missed) and all(s.day != episode.missed[k - 1] for s in of_episode):
+            notices.append(_stopped(rule, past, episode, _reminder(past, episode, k), moment))
+            of_episode.append(Stop(episode.missed[k - 1], episode.start, of_episode[0].resumed))
+    if episode.ended_on is not None and not of_episode[0].resumed:
+        notices.append(_resumed(rule, past, episode, of_episode[0], moment))
+        of_episode = [Stop(stop.day, stop.episode, True) for stop in of_episode]
+    return [stop for stop in told if stop.episode != episode.start] + of_episode, notices
+
+
+def _episodes(missed: int, past: Past, low: int) -> Iterator[Episode]:
+    """The episodes among the missed days from bit `low` on; between two of them lies a use."""
+    rest = missed >> low << low
+    while rest:
+        start = days.lowest(rest)
+        ended = days.lowest_from(past.active, start)
+        group = rest if ended is None else rest & days.span(start, ended)
+        rest ^= group
+        yield Episode(
+            tuple(past.base + bit for bit in days.each(group)),
+            None if ended is None else past.base + ended,
+        )
+
+
+def _raised(rule: AbsenceRule, past: Past, episode: Episode) -> _Raised | None:
+    """Where the episode's stop stands; None while the streak is too short or the silence not surprising."""
+    streak = past.streak_before(episode.start)
+    if streak.length < rule.min_streak:
+        return None
+    threshold = _threshold(rule)
+    surprises: tuple[float, ...] = ()
+    for k, day in enumerate(episode.missed, start=1):
+        expectation = past.expectation(day)
+        surprises = (*surprises, expectation.surprise)
+        if (surprise := combine(surprises)) >= threshold:
+            return _Raised(k, surprise, expectation.reasons, streak)
+    return None
+
+
+def _threshold(rule: AbsenceRule) -> float:
+    """How surprising a silence has to be to be told; the calendar alone asks for no surprise."""
+    if not rule.from_history:
+        return 0.0
+    return MIN_SURPRISE_DEFAULT if rule.min_surprise is None else rule.min_surprise
+
+
+def _reminder(past: Past, episode: Episode, k: int) -> _Raised:
+    """The k-th missed day of an episode whose stop was told."""
+    expectations = [past.expectation(day) for day in episode.missed[:k]]
+    surprise = combine(tuple(expectation.surprise for expectation in expectations))
+    return _Raised(k, surprise, expectations[-1].reasons, past.streak_before(episode.start))
+
+
+def _may_tell_more(rule: AbsenceRule, state: AbsenceState, past: Past) -> bool:
+    """Whether a further missed day could be told: always, unless the silence has been told to the end."""
+    last_use = days.highest(past.active)
+    if not state.missed or days.highest(state.missed) <= last_use:
+        return True
+    episode = list(_episodes(state.missed, past, last_use + 1))[-1]
+    told = [stop for stop in state.told if stop.episode == episode.start]
+    if told:
+        return any(k > len(episode.missed) for k in rule.again)
+    return (
+        _raised(rule, past, episode) is None and past.streak_before(episode.start).length >= rule.min_streak
+    )
+
+
+def _without(state: AbsenceState, past: Past, day: int) -> AbsenceState:
+    bit = 1 << (day - past.base)
+    return AbsenceState(state.settled, state.told_from, state.missed & ~bit, state.told)
+
+
+def _rewound(state: AbsenceState, past: Past, day: int) -> AbsenceState:
+    """History has arrived before settled days: they will be judged anew, silently."""
+    kept = state.missed & (days.span(0, day - 1 - past.base) if day > past.base else 0)
+    return AbsenceState(day - 1, max(state.told_from, state.settled + 1), kept, state.told)
+
+
+def _stopped(rule: AbsenceRule, past: Past, episode: Episode, raised: _Raised, moment: Moment) -> Notice:
+    day = episode.missed[raised.episode_day - 1]
+    cutoff = day_cutoff_us(rule, past, day)
+    return Notice(
+        kind="stopped",
+        rule=rule.name,
+        type=rule.emit,
+        day=day,
+        timestamp_us=cutoff,
+        decided_us=moment.decided_us,
+        id_day=day,
+        id_episode=episode.start,
+        cutoff_us=cutoff,
+        surprise=round(raised.surprise, 3),
+        reasons=raised.reasons,
+        episode_day=raised.episode_day,
+        streak=raised.streak,
+    )
+
+
+def _retracted(rule: AbsenceRule, past: Past, stop: Stop, moment: Moment) -> Notice:
+    return Notice(
+        kind="retracted",
+        rule=rule.name,
+        type=f"{rule.emit}.retracted",
+        day=stop.day,
+        timestamp_us=moment.decided_us,
+        decided_us=moment.decided_us,
+        id_day=stop.day,
+        id_episode=stop.episode,
+        stopped_id_day=stop.day,
+        stopped_id_type=rule.emit,
+        cutoff_us=day_cutoff_us(rule, past, stop.day),
+        streak=past.streak_before(stop.day + 1),
+    )
+
+
+def _resumed(rule: AbsenceRule, past: Past, episode: Episode, stop: Stop, moment: Moment) -> Notice:
+    day = episode.ended_on
+    assert day is not None
+    occurred_us = moment.occurred_us if moment.day == day else None
+    settings = past.settings_on(day)
+    return Notice(
+        kind="resumed",
+        rule=rule.name,
+        type=RESUMED,
+        day=day,
+        timestamp_us=opens_us(settings.zone, settings.day_starts, day)
+        if occurred_us is None
+        else occurred_us,
+        decided_us=moment.decided_us,
+        id_episode=episode.start,
+        stopped_id_day=stop.day,
+        stopped_id_type=rule.emit,
+        missed_days=sum(missed < day for missed in episode.missed),
+        streak=past.streak_ending(day, day),
+    )

@@ -1,0 +1,70 @@
+"""Sets of days as integers: bit i of a set stands for the day `base + i`.
+
+A year of days is some fifty bytes, a union or a count is one machine-speed operation, and a set
+does not care how often or in which order a day was added.
+"""
+
+from collections.abc import Iterator
+
+WEEK = 7
+_WEEKS_MAX = 600  # some eleven years; longer spans are tiled anew
+_EVERY_WEEK = sum(1 << (WEEK * i) for i in range(_WEEKS_MAX))
+
+
+def span(first: int, last: int) -> int:
+    """The set of bits first..last, both included; empty when last < first."""
+    return ((1 << (last - first + 1)) - 1) << first if last >= first else 0
+
+
+def highest(days: int) -> int:
+    """The largest bit of a set that is not empty."""
+    return days.bit_length() - 1
+
+
+def lowest(days: int) -> int:
+    """The smallest bit of a set that is not empty."""
+    return (days & -days).bit_length() - 1
+
+
+def lowest_from(days: int, bit: int) -> int | None:
+    """The smallest bit >= `bit`, or None."""
+    rest = days >> bit
+    return lowest(rest) + bit if rest else None
+
+
+def highest_below(days: int, bit: int) -> int | None:
+    """The largest bit < `bit`, or None."""
+    rest = days & ((1 << bit) - 1) if bit > 0 else 0
+    return highest(rest) if rest else None
+
+
+def each(days: int) -> Iterator[int]:
+    """The bits of a set in rising order."""
+    while days:
+        low = days & -days
+        yield low.bit_length() - 1
+        days ^= low
+
+
+def weekday(day: int) -> int:
+    """0 = Monday .. 6 = Sunday (1 January of year 1 was a Monday)."""
+    return (day - 1) % WEEK
+
+
+def weekdays(mask: int, base: int, length: int) -> int:
+    """The days base .. base+length-1 that fall on the weekdays of `mask` (bit 0 = Monday)."""
+    if not mask or length <= 0:
+        return 0
+    turn = weekday(base)
+    turned = ((mask >> turn) | (mask << (WEEK - turn))) & 0x7F
+    weeks = -(-length // WEEK)
+    tiled = _EVERY_WEEK if weeks <= _WEEKS_MAX else sum(1 << (WEEK * i) for i in range(weeks))
+    return (turned * (tiled & ((1 << (weeks * WEEK)) - 1))) & ((1 << length) - 1)
+
+
+def to_bytes(days: int) -> bytes:
+    return days.to_bytes((days.bit_length() + 7) // 8, "little")
+
+
+def from_bytes(value: bytes) -> int:
+    return int.from_bytes(value, "little")

@@ -1,0 +1,114 @@
+"""The rule `absence` with an anchor: a contract began, and its first days passed without use."""
+
+from services.evaluator import days
+from services.evaluator.calendar import cutoff_us, opens_us
+from services.evaluator.notice import Moment, Notice
+from services.evaluator.past import Past
+from services.evaluator.rules import NeverStartedRule
+from services.evaluator.state import NeverStartedState
+from shared.triggers import RESUMED
+
+
+def due_us(rule: NeverStartedRule, state: NeverStartedState, past: Past) -> int | None:
+    """The deadline of the window's last day while it is awaited."""
+    if state.stage != "waiting":
+        return None
+    return _cutoff_us(rule, state, past) + rule.grace_us
+
+
+def settle(
+    rule: NeverStartedRule, state: NeverStartedState, past: Past, *, watermark_us: int, decided_us: int | None
+) -> tuple[NeverStartedState, list[Notice]]:
+    """Told once the window has passed without use, unless it had passed before anything was known of it."""
+    deadline = due_us(rule, state, past)
+    if deadline is None or deadline >= watermark_us:
+        return state, []
+    cutoff = _cutoff_us(rule, state, past)
+    if _used_within(rule, state, past) or cutoff < state.known_us:
+        return _at_stage(state, "over"), []
+    decided = deadline if decided_us is None else decided_us
+    return _at_stage(state, "told"), [
+        Notice(
+            kind="stopped",
+            rule=rule.name,
+            type=rule.emit,
+            day=last_day(rule, state),
+            timestamp_us=cutoff,
+            decided_us=decided,
+            id_day=last_day(rule, state),
+            id_episode=state.contract_on,
+            cutoff_us=cutoff,
+            episode_day=1,
+        )
+    ]
+
+
+def observe(
+    rule: NeverStartedRule, state: NeverStartedState, past: Past, day: int, moment: Moment
+) -> tuple[NeverStartedState, list[Notice]]:
+    """A use: inside the window it takes back what was told, after it it ends it."""
+    last = last_day(rule, state)
+    if state.stage != "told" or day < state.contract_on:
+        return state, []
+    in_time = moment.occurred_us is None or moment.occurred_us < _cutoff_us(rule, state, past)
+    if day <= last and in_time:
+        return _at_stage(state, "over"), [_retracted(rule, state, past, moment)]
+    return _at_stage(state, "over"), [_resumed(rule, state, past, day, moment)]
+
+
+def last_day(rule: NeverStartedRule, state: NeverStartedState) -> int:
+    """The last usage day of the window."""
+    return state.contract_on + rule.within_days - 1
+
+
+def _at_stage(state: NeverStartedState, stage: str) -> NeverStartedState:
+    return NeverStartedState(state.contract_on, state.known_us, stage)
+
+
+def _cutoff_us(rule: NeverStartedRule, state: NeverStartedState, past: Past) -> int:
+    day = last_day(rule, state)
+    settings = past.settings_on(day)
+    return cutoff_us(settings.zone, settings.day_starts, day, rule.cutoff)
+
+
+def _used_within(rule: NeverStartedRule, state: NeverStartedState, past: Past) -> bool:
+    first, last = state.contract_on - past.base, last_day(rule, state) - past.base
+    return last >= 0 and bool(past.active & days.span(max(first, 0), last))
+
+
+def _retracted(rule: NeverStartedRule, state: NeverStartedState, past: Past, moment: Moment) -> Notice:
+    last = last_day(rule, state)
+    return Notice(
+        kind="retracted",
+        rule=rule.name,
+        type=f"{rule.emit}.retracted",
+        day=last,
+        timestamp_us=moment.decided_us,
+        decided_us=moment.decided_us,
+        id_day=last,
+        id_episode=state.contract_on,
+        stopped_id_day=last,
+        stopped_id_type=rule.emit,
+        cutoff_us=_cutoff_us(rule, state, past),
+        streak=past.streak_before(last + 1),
+    )
+
+
+def _resumed(
+    rule: NeverStartedRule, state: NeverStartedState, past: Past, day: int, moment: Moment
+) -> Notice:
+    settings = past.settings_on(day)
+    opens = opens_us(settings.zone, settings.day_starts, day)
+    return Notice(
+        kind="resumed",
+        rule=rule.name,
+        type=RESUMED,
+        day=day,
+        timestamp_us=opens if moment.occurred_us is None else moment.occurred_us,
+        decided_us=moment.decided_us,
+        id_episode=state.contract_on,
+        stopped_id_day=last_day(rule, state),
+        stopped_id_type=rule.emit,
+        missed_days=min(rule.within_days, max(day - state.contract_on, 0)),
+        streak=past.streak_ending(day, day),
+    )

@@ -1,0 +1,69 @@
+"""What the HTTP API tells of a customer: its days, its streaks, its settings; pure, nothing is changed."""
+
+from datetime import date
+from typing import Any
+
+import msgspec
+
+from services.evaluator import days
+from services.evaluator.calendar import day_of
+from services.evaluator.engine import past_of, segment_at
+from services.evaluator.past import NO_STREAK, Past, Streak
+from services.evaluator.rules import EVERY_EVENT, Product, StreakRule
+from services.evaluator.state import CustomerState
+from services.evaluator.wording import streak_facts
+
+
+def today(state: CustomerState, now_us: int) -> int:
+    """The customer's current usage day."""
+    settings = segment_at(state, now_us).settings
+    return day_of(settings.zone, settings.day_starts, now_us)
+
+
+def days_between(
+    state: CustomerState, *, first: int, last: int, excused: frozenset[int] = frozenset()
+) -> list[dict[str, Any]]:
+    """`{"day", "active", "expected"}` for each usage day first..last, by any event."""
+    past = past_of(state, EVERY_EVENT, excused)
+    return [
+        {
+            "day": date.fromordinal(day).isoformat(),
+            "active": past.is_active(day),
+            "expected": past.is_expected(day) or past.is_active(day),
+        }
+        for day in range(first, last + 1)
+    ]
+
+
+def streaks(
+    state: CustomerState, product: Product, *, today: int, excused: frozenset[int] = frozenset()
+) -> list[dict[str, Any]]:
+    """The present streak of every streak rule; today is not over, so it breaks none."""
+    return [
+        {"rule": rule.name, **_as_dict(current_streak(past_of(state, rule.filter, excused), today))}
+        for rule in product.rules
+        if isinstance(rule, StreakRule)
+    ]
+
+
+def current_streak(past: Past, today: int) -> Streak:
+    """The streak that reaches up to today or yesterday, an expected day missed in between ends it."""
+    last = days.highest_below(past.active, today + 1 - past.base)
+    if last is None:
+        return NO_STREAK
+    last_on = past.base + last
+    if any(past.is_expected(day) for day in range(last_on + 1, today)):
+        return NO_STREAK
+    return past.streak_ending(last_on, max(last_on, today))
+
+
+def profile_view(state: CustomerState) -> dict[str, Any]:
+    """The profile as told, as JSON-ready values, with the time zone in force."""
+    view: dict[str, Any] = msgspec.to_builtins(state.profile)
+    view["time_zone"] = state.segments[-1].settings.zone
+    return view
+
+
+def _as_dict(streak: Streak) -> dict[str, Any]:
+    facts: dict[str, Any] = msgspec.to_builtins(streak_facts(streak))
+    return facts

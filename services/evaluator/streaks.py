@@ -1,0 +1,81 @@
+"""The rule `streak`: so many days in a row, told at the use that completes them."""
+
+from services.evaluator import days
+from services.evaluator.calendar import opens_us
+from services.evaluator.notice import Moment, Notice
+from services.evaluator.past import Past, Streak
+from services.evaluator.rules import StreakRule
+from services.evaluator.state import StreakState
+
+_TOLD_MAX = 32
+
+
+def observe(
+    rule: StreakRule, state: StreakState, past: Past, day: int, moment: Moment, *, silently: bool
+) -> tuple[StreakState, list[Notice]]:
+    """A new active day: told if it completes a streak that was not told yet.
+
+    A late day may join what lies after it, so the days after it are read too, in order.
+    """
+    if past.active.bit_count() < (rule.days if not rule.by_calendar else 1):
+        return state, []
+    if state.told and not rule.repeat:
+        return state, []
+    reached = _first_reached(rule, past, day)
+    if reached is None or _is_told(state, past, reached):
+        return state, []
+    told = StreakState((*state.told, reached.last_on)[-_TOLD_MAX:])
+    return told, [] if silently else [_reached(rule, past, reached, moment)]
+
+
+def _first_reached(rule: StreakRule, past: Past, day: int) -> Streak | None:
+    """The streak through `day` as it was when it first was long enough, `last_on` being that day."""
+    for bit in days.each(past.active >> (day - past.base)):
+        streak = past.streak_ending(day + bit, day + bit)
+        if streak.started_on > day:
+            return None
+        if (streak.calendar_days if rule.by_calendar else streak.length) >= rule.days:
+            return streak
+    return None
+
+
+def _is_told(state: StreakState, past: Past, reached: Streak) -> bool:
+    """Whether a told day lies in the same streak, read on to its present end."""
+    if any(reached.started_on <= told <= reached.last_on for told in state.told):
+        return True
+    return any(
+        told > reached.last_on and past.streak_ending(told, told).started_on <= reached.last_on
+        for told in state.told
+    )
+
+
+def _reached(rule: StreakRule, past: Past, streak: Streak, moment: Moment) -> Notice:
+    settings = past.settings_on(streak.last_on)
+    occurred_us = moment.occurred_us if moment.day == streak.last_on else None
+    return Notice(
+        kind="reached",
+        rule=rule.name,
+        type=rule.emit,
+        day=streak.last_on,
+        timestamp_us=(
+            opens_us(settings.zone, settings.day_starts, streak.last_on)
+            if occurred_us is None
+            else occurred_us
+        ),
+        decided_us=moment.decided_us,
+        id_day=streak.last_on if rule.repeat else 0,
+        streak=streak,
+    )
+
+
+def told_before(rule: StreakRule, past: Past) -> StreakState:
+    """The state of a rule added later: what the stored days reached already counts as told."""
+    state = StreakState()
+    for bit in days.each(past.active):
+        state, _ = observe(rule, state, past, past.base + bit, _LONG_AGO, silently=True)
+        if state.told and not rule.repeat:
+            break
+    return state
+
+
+_LONG_AGO = Moment(0)
