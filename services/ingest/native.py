@@ -1,0 +1,172 @@
+"""The native event: `{"customer_id", "event_id", "event", "occurred_at", "user_id", "properties"}`. Pure."""
+
+from collections.abc import Callable
+from datetime import date, datetime
+from typing import Any
+
+import msgspec
+
+from services.ingest.batch import Batch, Rejection, event_record, reject
+from services.ingest.json_items import UNREADABLE, Item, check_count, split
+from services.ingest.limits import (
+    Terms,
+    check_day,
+    check_id,
+    check_instant,
+    check_name,
+    check_nesting,
+    instant_us,
+)
+from shared.errors import InvalidInput
+from shared.events import Event
+from shared.log import Message
+
+MakeId = Callable[[], str]
+
+
+class _Native(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
+    # Unknown fields are refused: a misspelt `occurred_at` must not turn into "now".
+    customer_id: str | int
+    event_id: str | int | None = None
+    event: str | None = None
+    occurred_at: datetime | None = None
+    occurred_on: date | None = None
+    user_id: str | int | None = None
+    properties: dict[str, Any] | None = None
+
+
+FIELDS = _Native.__struct_fields__
+
+_many = msgspec.json.Decoder(list[_Native])
+_one = msgspec.json.Decoder(_Native)
+_anything = msgspec.json.Decoder()
+
+
+def parse(body: bytes, terms: Terms, make_id: MakeId, *, lines: bool = False) -> Batch:
+    """The events of a body: one object, an array, or NDJSON (`lines`, or as it looks).
+
+    A bad event is rejected alone. `make_id` gives an id to an event that has none. Raises
+    NotParseable for a body that is not JSON at all, TooLarge for more events than are taken at once.
+    """
+    quick = None if lines else _decode_quickly(body)
+    if quick is not None:
+        return _batch_of_good(quick, terms, make_id)
+    messages: list[Message] = []
+    rejected: list[Rejection] = []
+    for index, item in enumerate(split(body, lines=lines)):
+        try:
+            messages.append(event_record(_event_of(item, terms, make_id)))
+        except InvalidInput as error:
+            rejected.append(reject(index, error, item.payload, _customer_of(item)))
+    return Batch(messages=messages, rejected=rejected)
+
+
+def parse_one(payload: bytes, terms: Terms, make_id: MakeId) -> Event:
+    """The event of one JSON object; raises InvalidInput with a line that names the field."""
+    return _to_event(_decode_patiently(payload), terms, make_id)
+
+
+def _decode_quickly(body: bytes) -> list[_Native] | None:
+    """Every event of a body in which all are well-formed; None where each has to be looked at alone."""
+    try:
+        natives = _many.decode(body) if body[:1] == b"[" else [_one.decode(body)]
+    except UNREADABLE:
+        return None
+    check_count(len(natives))
+    return natives
+
+
+def _batch_of_good(natives: list[_Native], terms: Terms, make_id: MakeId) -> Batch:
+    messages: list[Message] = []
+    rejected: list[Rejection] = []
+    for index, native in enumerate(natives):
+        try:
+            messages.append(event_record(_to_event(native, terms, make_id)))
+        except InvalidInput as error:
+            rejected.append(reject(index, error, msgspec.json.encode(native), native.customer_id))
+    return Batch(messages=messages, rejected=rejected)
+
+
+def _event_of(item: Item, terms: Terms, make_id: MakeId) -> Event:
+    if item.error is not None:
+        raise item.error
+    return parse_one(item.payload, terms, make_id)
+
+
+def _decode_patiently(payload: bytes) -> _Native:
+    try:
+        return _one.decode(payload)
+    except UNREADABLE as error:
+        value = _value_of(payload)
+        on_day = _with_bare_date(value)
+        if on_day is not None:
+            return on_day
+        raise InvalidInput(_what_is_wrong(value, error)) from error
+
+
+def _with_bare_date(value: object) -> _Native | None:
+    """The event of a source that knows the day alone and writes it as `occurred_at`."""
+    if not isinstance(value, dict) or "occurred_on" in value or len(str(value.get("occurred_at"))) != 10:
+        return None
+    renamed = {("occurred_on" if key == "occurred_at" else key): field for key, field in value.items()}
+    try:
+        return msgspec.convert(renamed, _Native)
+    except msgspec.ValidationError:
+        return None
+
+
+def _what_is_wrong(value: object, error: Exception) -> str:
+    """One line for people; `error` is msgspec's, which is right but speaks of types and paths."""
+    if not isinstance(value, dict):
+        return "an event is a JSON object"
+    if "customer_id" not in value:
+        return "customer_id is missing"
+    unknown = [key for key in value if key not in FIELDS]
+    if unknown:
+        return f"unknown field {unknown[0][:60]!r}; what is the product's own goes under properties"
+    if "RFC3339 encoded datetime" in str(error):
+        return "occurred_at is no time such as 2026-03-02T18:30:00+09:00, and no date"
+    return str(error)
+
+
+def _to_event(native: _Native, terms: Terms, make_id: MakeId) -> Event:
+    properties = native.properties or {}
+    check_nesting(properties)
+    occurred_us = _occurred_us(native, terms)
+    if native.occurred_on is not None:
+        check_day(native.occurred_on, terms)
+    return Event(
+        product=terms.product,
+        customer_id=check_id(native.customer_id, "customer_id"),
+        event_id=make_id() if native.event_id is None else check_id(native.event_id, "event_id"),
+        event="used" if native.event is None else check_name(native.event, "event"),
+        occurred_us=occurred_us,
+        occurred_on=native.occurred_on,
+        received_us=terms.now_us,
+        user_id=None if native.user_id is None else check_id(native.user_id, "user_id"),
+        properties=properties,
+        backfill=terms.backfill,
+    )
+
+
+def _occurred_us(native: _Native, terms: Terms) -> int | None:
+    """The instant of use: as told, else now; None where only the day is told."""
+    if native.occurred_at is None:
+        return terms.now_us if native.occurred_on is None else None
+    if native.occurred_on is not None:
+        raise InvalidInput("occurred_at or occurred_on, not both")
+    occurred_us = instant_us(native.occurred_at)
+    check_instant(occurred_us, terms)
+    return occurred_us
+
+
+def _customer_of(item: Item) -> object:
+    value = _value_of(item.payload)
+    return value.get("customer_id") if isinstance(value, dict) else None
+
+
+def _value_of(payload: bytes) -> object:
+    try:
+        return _anything.decode(payload)
+    except UNREADABLE:
+        return None
