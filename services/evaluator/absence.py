@@ -58,21 +58,25 @@ def settle(
 ) -> tuple[AbsenceState, list[Notice]]:
     """Judges the days whose deadline the watermark has passed, in order, each once.
 
+    Active days need no judgement, so `settled` may stay behind a run of them.
+
     `decided_us` None: each day was decided at its own deadline (a backtest, whose ticks fall there).
     """
     notices: list[Notice] = []
-    day = state.settled + 1
+    settled = state.settled
+    day = past.first_inactive(settled + 1)
     while (deadline := deadline_us(rule, past, day)) < watermark_us:
-        missed = not past.is_active(day) and past.is_expected(day)
-        state = AbsenceState(
-            day, state.told_from, state.missed | (1 << (day - past.base) if missed else 0), state.told
-        )
-        if missed:
+        settled = day
+        if past.is_expected(day):
+            missed = state.missed | 1 << (day - past.base)
+            state = AbsenceState(day, state.told_from, missed, state.told)
             at = Moment(deadline if decided_us is None else decided_us)
             state, told = tell(rule, state, past, around=day, moment=at)
             notices += told
-        day += 1
-    return state, notices
+        day = past.first_inactive(day + 1)
+    if settled == state.settled:
+        return state, notices
+    return AbsenceState(settled, state.told_from, state.missed, state.told), notices
 
 
 def excuse(
@@ -138,11 +142,11 @@ def due_us(rule: AbsenceRule, state: AbsenceState, past: Past) -> int | None:
     """The deadline of the next day that may be missed; None when nothing can be told before the next use."""
     if not past.active or not _may_tell_more(rule, state, past):
         return None
-    day = state.settled + 1
+    day = past.first_inactive(state.settled + 1)
     for _ in range(_LOOK_AHEAD_DAYS_MAX):
-        if not past.is_active(day) and past.may_be_expected(day):
+        if past.may_be_expected(day):
             break
-        day += 1
+        day = past.first_inactive(day + 1)
     return deadline_us(rule, past, day)
 
 
@@ -214,10 +218,9 @@ def _reminder(past: Past, episode: Episode, k: int) -> _Raised:
 
 def _may_tell_more(rule: AbsenceRule, state: AbsenceState, past: Past) -> bool:
     """Whether a further missed day could be told: always, unless the silence has been told to the end."""
-    last_use = days.highest(past.active)
-    if not state.missed or days.highest(state.missed) <= last_use:
+    if state.missed.bit_length() <= past.active.bit_length():
         return True
-    episode = list(_episodes(state.missed, past, last_use + 1))[-1]
+    (episode,) = _episodes(state.missed, past, past.active.bit_length())
     told = [stop for stop in state.told if stop.episode == episode.start]
     if told:
         return any(k > len(episode.missed) for k in rule.again)

@@ -11,7 +11,7 @@ from datetime import date
 
 import msgspec
 
-from services.evaluator import absence, never_started, streaks
+from services.evaluator import absence, days, never_started, streaks
 from services.evaluator.calendar import DAY_US, closes_us, cutoff_us, day_of, opens_us
 from services.evaluator.notice import Moment, Notice
 from services.evaluator.past import Past
@@ -294,6 +294,37 @@ def observe(
         notices += told
     state = msgspec.structs.replace(state, rules={name: rule for name, rule in rules.items() if rule})
     return _with_due(state, product, excused), notices
+
+
+def observe_run(
+    state: CustomerState, first: int, last: int, event: str, *, product: Product
+) -> CustomerState | None:
+    """The state after a use on each of the days first..last, in order and in time; None where some rule
+    may have something to say of one of them, so that they have to be observed one by one.
+
+    For histories: a customer's healthy weeks change nothing but its set of days.
+    """
+    filters = matching_filters(product.filters, event)
+    if first <= state.base + max(state.active.values(), default=1).bit_length() - 1:
+        return None
+    run = days.span(first - state.base, last - state.base)
+    active = {**state.active, **{key: state.active.get(key, 0) | run for key in filters}}
+    for rule in product.rules:
+        if rule.filter in filters and not _stays_silent(
+            rule, state.rules.get(rule.name), active[rule.filter], first
+        ):
+            return None
+    return _with_due(msgspec.structs.replace(state, active=active), product, frozenset())
+
+
+def _stays_silent(rule: Rule, kept: RuleState | None, active: int, first: int) -> bool:
+    """Whether a rule has nothing to say of active days from `first` on, `active` having them already."""
+    if isinstance(rule, StreakRule):
+        told = isinstance(kept, StreakState) and bool(kept.told) and not rule.repeat
+        return told or (active.bit_count() < rule.days and not rule.by_calendar)
+    if isinstance(rule, AbsenceRule):
+        return isinstance(kept, AbsenceState) and first > kept.settled and all(s.resumed for s in kept.told)
+    return not isinstance(kept, NeverStartedState) or kept.stage == "over"
 
 
 def _changes_nothing(state: CustomerState, use: Use, product: Product, filter_key: str) -> bool:

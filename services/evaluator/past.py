@@ -37,6 +37,11 @@ class Past(msgspec.Struct, frozen=True):
     def is_active(self, day: int) -> bool:
         return day >= self.base and bool(self.active >> (day - self.base) & 1)
 
+    def first_inactive(self, day: int) -> int:
+        """The first day from `day` on that is not active."""
+        ones = self.active >> (day - self.base)
+        return day + ((ones + 1) & ~ones).bit_length() - 1
+
     def settings_on(self, day: int) -> Settings:
         """The settings by which a usage day is judged: the newest that held when the day opened."""
         segments = self.segments
@@ -59,7 +64,7 @@ class Past(msgspec.Struct, frozen=True):
 
     def is_expected(self, day: int) -> bool:
         """Whether use was expected, as known on that day; never before the first use."""
-        if not self.active or day <= self.base + days.lowest(self.active) or not self.may_be_expected(day):
+        if not self.may_be_expected(day) or day <= self.base + days.lowest(self.active):
             return False
         return not self._learned(day) >> days.weekday(day) & 1
 
