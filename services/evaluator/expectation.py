@@ -51,7 +51,7 @@ MIN_SURPRISE_LEAST: Final = 0.5
 """A call is never worth making while use was likelier not to come yet than to have come."""
 
 FALSE_CALLS_A_YEAR: Final = 4
-"""What is spent at most on a customer that comes seldom, whose few gaps would else never be called in time."""
+"""Spent at most on a customer that comes seldom, whose gaps would else never be called in time."""
 
 _SURPRISE_MAX: Final = 0.999
 _DAYS_A_YEAR: Final = 365.25
@@ -131,6 +131,9 @@ def combine(surprises: Iterable[float]) -> float:
     return -expm1(sum([log1p(-min(surprise, _SURPRISE_MAX)) for surprise in surprises]))
 
 
+_BEFORE_FIRST_USE: Final = Expectation(expected=False, surprise=0.0, enough=MIN_SURPRISE_DEFAULT)
+
+
 # Evidence for use on the day of a customer whose weekday is a usual one, in log-odds.
 _STEADY: Final = 1.27
 _STEADY_MIN: Final = 0.5
@@ -143,6 +146,7 @@ _OLDER_MISSES: Final = (0.0, -0.25, -0.45, -0.57, -1.08)
 _MISS_RATE: Final = 0.25
 _SPELL_RATE: Final = -0.54
 _SPELL_LENGTH: Final = 0.32
+_HABIT_USUAL: Final = -0.9  # of a usual customer: only ranks the reason among the others
 _NEW: Final = -1.92
 _NEW_DAYS: Final = 14
 _NEW_TOLD: Final = -0.5
@@ -159,6 +163,12 @@ _BREAK: Final = -1.37
 # The histories overlap by four months, too little to fit this one: it is a judgement, and rare.
 _LAST_YEAR: Final = -1.0
 _LAST_YEAR_DAYS: Final = 5
+_LAST_YEAR_FROM: Final = 368
+_CUSTOMARY: Final = {
+    # Year-end and Obon: the law knows 1 January and 11 August, shops and offices close around them.
+    "JP": ((12, 30, 12, 31), (1, 1, 1, 4), (8, 13, 8, 16)),
+    "GB": ((12, 24, 12, 31), (1, 1, 1, 2)),
+}
 # Evidence of a customer that comes now and then: close to memoryless in the histories at hand.
 _SELDOM: Final = -1.42
 _SELDOM_USE: Final = 0.63
@@ -175,23 +185,153 @@ def expect(active: int, base: int, day: int, *, holidays: int = 0, breaks: int =
     past = active & ((1 << offset) - 1) if offset > 0 else 0
     if not past:
         return _BEFORE_FIRST_USE
-    weekday = (day + 6) % 7
+    first = (past & -past).bit_length() - 1
     closed = _closed_offsets(past, offset)
     used = _window(past, offset, _WIDTH, _FULL)
-    known_days = min(offset - lowest(past) - 1, _WIDTH)
+    known_days = min(offset - first - 1, _WIDTH)
     known = _latest(known_days, _WIDTH)
     silent_days = min(offset - past.bit_length(), _WIDTH)
     use_count = used.bit_count()
-    use = (use_count + 0.5) / (known_days - silent_days + 3)
-    enough = min(max(1 - FALSE_CALLS_A_YEAR / (use * _DAYS_A_YEAR), MIN_SURPRISE_LEAST), MIN_SURPRISE_DEFAULT)
+    enough = _enough(use_count, known_days - silent_days)
     same = _SAME_WEEKDAY & known
     weeks, weekday_uses = same.bit_count(), (same & used).bit_count()
+    code = "closed_weekday" if closed & 1 else "weekday_record"
+    weekday = _reason(code, (day + 6) % 7, weekday_uses, weeks)
     if closed & 1:
-        reason = _reason("closed_weekday", weekday, weekday_uses, weeks)
-        return Expectation(expected=False, surprise=0.0, enough=enough, reasons=(reason,))
+        return Expectation(expected=False, surprise=0.0, enough=enough, reasons=(weekday,))
 
     recent = same & _RECENT
     recent_weeks = recent.bit_count()
+    use = (use_count + 0.5) / (known_days + 3)
     rate = ((recent & used).bit_count() + 1.5 * use) / (recent_weeks + 1.5)
-    if rate < _STEADY_MIN or (use < _STEADY_USE_MIN and recent_weeks < _STEADY_WEEKS_MIN):
-        ...
+    seldom = use < _STEADY_USE_MIN and recent_weeks < _STEADY_WEEKS_MIN
+    if seldom or rate < _STEADY_MIN:
+        use = min((use_count + 1) / (known_days + 8), 0.95)
+        evidence = _SELDOM_WEEKDAY * (_log_odds((weekday_uses + 2 * use) / (weeks + 2)) - _log_odds(use))
+        surprise = _chance(_SELDOM + _SELDOM_USE * _log_odds(use) + evidence)
+        use_record = _reason("use_record", use_count, known_days)
+        return Expectation(expected=True, surprise=surprise, enough=enough, reasons=(use_record, weekday))
+
+    plain = known & ~_window(holidays, offset, _WIDTH, _FULL)
+    unused = plain & ~used
+    recent_misses = (unused & recent).bit_count()
+    older_misses = (unused & same).bit_count() - recent_misses
+    silence = _latest(silent_days, _WIDTH)
+    open_days = (0b1111111 ^ closed) * _SAME_WEEKDAY & known
+    open_count = (open_days & plain).bit_count()
+    missed = open_days & unused & ~silence
+    missed_count, spell_count = missed.bit_count(), (missed & ~(missed << 1)).bit_count()
+    miss_rate = log((missed_count + 0.5) / (open_count - missed_count + 11.5))
+    spell_length = log((missed_count + 1) / (spell_count + 1))
+
+    record = _RECENT_MISSES[min(recent_misses, 4)] + _OLDER_MISSES[min(older_misses, 4)]
+    habit = _MISS_RATE * miss_rate + _SPELL_LENGTH * spell_length
+    habit += _SPELL_RATE * log((spell_count + 0.5) / (open_count + 12))
+    told = [(record, weekday), (habit + _HABIT_USUAL, _reason("open_day_record", missed_count, open_count))]
+    new = _NEW / (1 + (offset - first) / _NEW_DAYS)
+    odds = _STEADY + _RATE * min(rate, _RATE_MAX) + record + habit + new
+    if new < _NEW_TOLD:
+        told.append((new, _reason("short_history", offset - first)))
+    if silent := (silence & open_days).bit_count():
+        evidence = _SILENT[min(silent, 4)]
+        if silent == 1:
+            evidence += _SILENT_MISS_RATE * miss_rate + _SILENT_LENGTH * spell_length
+        odds += evidence
+        told.append((evidence, _reason("silent_before", silent, silent_days)))
+    if used & _YESTERDAY and closed >> 6:
+        evidence = _MOVED + (_MOVED_HOLIDAY if holidays >> (offset - 1) & 1 else 0.0)
+        odds += evidence
+        told.append((evidence, _reason("moved_opening", (day + 5) % 7)))
+    special = (holidays >> (offset - 1) & 0b111) | (breaks >> offset & 1) << 3
+    if special or first <= offset - _LAST_YEAR_FROM:
+        year = _Year(past, offset, first, closed, missed_count / (open_count + 12))
+        evidences = (_special(year, holidays, breaks, day) if special else None, _last_year(year))
+        for found in evidences:
+            if found:
+                odds += found[0]
+                told.append(found)
+    told.sort(key=_strength, reverse=True)
+    reasons = tuple([reason for _, reason in told])
+    return Expectation(expected=True, surprise=_chance(odds), enough=enough, reasons=reasons)
+
+
+def _enough(use_count: int, days: int) -> float:
+    """Judged as of the last use, so that it holds still while a silence lasts.
+
+    Where surprise tells the truth, a share 1 - x of a customer's gaps reaches x: this x keeps the false calls
+    of one with few gaps within the yearly allowance.
+    """
+    uses_a_year = _DAYS_A_YEAR * (use_count + 0.5) / (days + 8)
+    return min(max(1 - FALSE_CALLS_A_YEAR / uses_a_year, MIN_SURPRISE_LEAST), MIN_SURPRISE_DEFAULT)
+
+
+class _Year(Struct, frozen=True):
+    """What the days around holidays and of a year ago are judged from."""
+
+    past: int
+    offset: int
+    first: int
+    closed: int
+    usual: float
+    """The share of plain open days missed."""
+
+    def record(self, days: int) -> tuple[int, int]:
+        """Of the open days among `days` in the last year: how many were missed, how many there were."""
+        known = _latest(min(self.offset - self.first - 1, _YEAR_WIDTH), _YEAR_WIDTH)
+        open_days = (0b1111111 ^ self.closed) * _YEAR_SAME_WEEKDAY & known
+        earlier = _window(days, self.offset, _YEAR_WIDTH, _YEAR_FULL) & open_days
+        used = _window(self.past, self.offset, _YEAR_WIDTH, _YEAR_FULL)
+        return (earlier & ~used).bit_count(), earlier.bit_count()
+
+
+def _special(year: _Year, holidays: int, breaks: int, day: int) -> tuple[float, Reason]:
+    """The evidence of a customary break, a public holiday or a day beside one, and of this customer's own."""
+    if breaks >> year.offset & 1:
+        general = _YEAR_END if date.fromordinal(day).month in (12, 1) else _BREAK
+        code, days = "customary_break", breaks
+    elif holidays >> year.offset & 1:
+        code, days, general = "public_holiday", holidays, _HOLIDAY
+    else:
+        days = (holidays << 1 | holidays >> 1) & ~holidays
+        return _BESIDE, _reason("near_public_holiday", *year.record(days))
+    missed, count = year.record(days)
+    own = _HOLIDAY_RECORD * (missed - year.usual * count) / (count + 1)
+    return general + own, _reason(code, missed, count)
+
+
+def _last_year(year: _Year) -> tuple[float, Reason] | None:
+    """A silence of most of a week around this date a year ago: a yearly closing of its own."""
+    if year.first > year.offset - _LAST_YEAR_FROM:
+        return None
+    around = 0b1111111 << (year.offset - _LAST_YEAR_FROM)
+    missed, count = year.record(around)
+    return (_LAST_YEAR, _reason("silent_last_year", missed, count)) if missed >= _LAST_YEAR_DAYS else None
+
+
+def customary_breaks(country: str, base: int, length: int) -> int:
+    """The days base .. base+length-1 on which a country rests by custom, as a set with that base."""
+    spans = _CUSTOMARY.get(country.partition("-")[0], ())
+    found = 0
+    for year in range(date.fromordinal(base).year, date.fromordinal(base + max(length, 1) - 1).year + 1):
+        for from_month, from_day, to_month, to_day in spans:
+            first = max(date(year, from_month, from_day).toordinal() - base, 0)
+            last = min(date(year, to_month, to_day).toordinal() - base, length - 1)
+            if first <= last:
+                found |= ((1 << (last - first + 1)) - 1) << first
+    return found
+
+
+def _reason(code: str, *values: int) -> Reason:
+    return Reason(code=code, values=dict(zip(REASON_VALUES[code], values, strict=True)))
+
+
+def _log_odds(chance: float) -> float:
+    return log(chance / (1 - chance))
+
+
+def _chance(log_odds: float) -> float:
+    return min(1 / (1 + exp(-log_odds)), _SURPRISE_MAX)
+
+
+def _strength(told: tuple[float, Reason]) -> float:
+    return abs(told[0])
