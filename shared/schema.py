@@ -65,6 +65,14 @@ excused_days = Table(
     Column("day", Text, primary_key=True),
 )
 
+adopted_products = Table(  # the rules by which a partition's customers were last looked at
+    "adopted_products",
+    metadata,
+    Column("partition", Integer, primary_key=True),
+    Column("product", Text, primary_key=True),
+    Column("key", Text, nullable=False),
+)
+
 outbox = Table(  # a message is a row before it is a message; kept afterwards as the history of triggers
     "outbox",
     metadata,
@@ -179,11 +187,13 @@ deliveries = Table(  # trigger x channel
     Column("lease_until_us", BigInteger),
     Column("delivered_us", BigInteger),
     Column("uncertain", Integer, nullable=False, server_default="0"),  # 1: may have arrived
+    Column("replayed", Integer, nullable=False, server_default="0"),  # 1: asked for again by a person
     Column("reference", Text, nullable=False, server_default=""),  # what the channel calls the message
     Column("last_error", Text, nullable=False, server_default=""),
 )
 Index(
     "deliveries_due",
+    deliveries.c.channel,
     deliveries.c.next_attempt_us,
     sqlite_where=deliveries.c.next_attempt_us.is_not(None),
     postgresql_where=deliveries.c.next_attempt_us.is_not(None),
@@ -226,6 +236,7 @@ log_records = Table(  # the embedded log alone; on Kafka it stays empty
 )
 
 __all__ = [
+    "adopted_products",
     "api_keys",
     "attempts",
     "channel_states",

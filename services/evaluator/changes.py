@@ -1,0 +1,71 @@
+"""What one unit of work changes: the values that are decided in memory and applied in one transaction."""
+
+import msgspec
+
+CustomerKey = tuple[str, str]
+"""Product and customer id."""
+
+
+class Position(msgspec.Struct, frozen=True, kw_only=True):
+    """How far a partition is read: everything before `next_offset` is in the store, and no more than that."""
+
+    partition: int
+    next_offset: int
+    watermark_us: int
+
+
+class CustomerRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A customer as stored: `state` is msgpack, `due_us` when a sweep has to look at it."""
+
+    product: str
+    customer_id: str
+    partition: int
+    due_us: int | None
+    state: bytes
+
+    @property
+    def key(self) -> CustomerKey:
+        return self.product, self.customer_id
+
+
+class OutboxRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A message that is a row before it is a message; `id` makes a second writing of it harmless."""
+
+    id: str
+    topic: str
+    product: str
+    customer_id: str
+    value: bytes
+
+
+class UnsentRow(msgspec.Struct, frozen=True, kw_only=True):
+    """An outbox row to be relayed; `seq` orders the rows of a partition as they were decided."""
+
+    seq: int
+    topic: str
+    product: str
+    customer_id: str
+    value: bytes
+
+
+class Batch(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything that moving a partition from `expected_offset` to `position` changes.
+
+    Applied in this order: the fence, erasures, customers, days excused, recalls, outbox. `excused` are
+    products and ISO days. The customers of `recalled` products become due at once; `adopted` are products
+    with the key of the rules by which this partition's customers are judged from now on.
+    """
+
+    expected_offset: int
+    position: Position
+    customers: tuple[CustomerRow, ...] = ()
+    erased: tuple[CustomerKey, ...] = ()
+    excused: tuple[tuple[str, str], ...] = ()
+    recalled: tuple[str, ...] = ()
+    adopted: tuple[tuple[str, str], ...] = ()
+    outbox: tuple[OutboxRow, ...] = ()
+
+    @property
+    def changes_something(self) -> bool:
+        """False when only the offset moves, which may as well be written together with the next change."""
+        return bool(self.customers or self.erased or self.excused or self.outbox or self.adopted)

@@ -1,0 +1,334 @@
+"""A partition's records, and the passing of its time, as one batch.
+
+    fold_records    records in, in the order of the log, up to where a sweep has to come first
+    sweep           customers that are due in, each judged at the watermark
+
+A row is due again only after the watermark at which it was written: its `due_us` is the
+state's or the watermark. So the sweep of a tick meets each customer once, whatever was folded meanwhile, and what is decided does not
+depend on how records and sweep took turns (decision record 0041).
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+import msgspec
+
+from services.evaluator import engine
+from services.evaluator.cache import Known
+from services.evaluator.calendar import DAY_US, EPOCH_DAY, HOUR_US
+from services.evaluator.changes import Batch, CustomerKey, CustomerRow, OutboxRow
+from services.evaluator.letters import POISON, UNJUDGED, Read, dead_letter, unjudged
+from services.evaluator.partition import Partition, decoded
+from services.evaluator.quiet import quiet_after
+from services.evaluator.rules import Product
+from services.evaluator.state import CustomerState, encode_state
+from shared.errors import PermanentError
+from shared.events import (
+    TOPIC_EVENTS,
+    TOPIC_TRIGGERS,
+    CustomerErased,
+    DayExcused,
+    Event,
+    ProfileChanged,
+    Tick,
+)
+from shared.log import Record
+from shared.triggers import Trigger, encode_trigger
+
+POISON_IN_A_ROW_MAX = 1_000
+"""So many records in a row that nobody can read are no accident: better to stop than to put all aside."""
+
+UNJUDGED_AGAIN_US = HOUR_US
+"""A customer whom the core fails to judge is tried again after this long."""
+
+CustomerMessage = Event | ProfileChanged | CustomerErased
+
+
+class TooMuchPoison(PermanentError):
+    """The topic is being filled with something else; somebody has to look before reading goes on."""
+
+    code = "too_much_poison"
+
+
+class Decided(msgspec.Struct, frozen=True, kw_only=True):
+    """A batch, how many of the records it covers, and what to count once it is in the store."""
+
+    batch: Batch
+    consumed_count: int = 0
+    new_days: Counter[str]
+    told: Counter[tuple[str, str]]
+    rejected: Counter[str]
+
+
+def fold_records(partition: Partition, reads: Sequence[Read]) -> Decided:
+    """Folds records in order; stops before a tick or a day excused while the sweep is not over, so that every
+    customer is judged with the same time and the same days excused.
+
+    Their customers must be in memory (`remember`). Raises TooMuchPoison.
+    """
+    folding = _Folding(partition)
+    consumed_count = 0
+    for read in reads:
+        if partition.is_sweeping and isinstance(read.message, Tick | DayExcused):
+            break
+        folding.take(read)
+        partition.next_offset = read.record.offset + 1
+        consumed_count += 1
+    return folding.decided(consumed_count)
+
+
+def sweep(partition: Partition, rows: Sequence[CustomerRow]) -> Decided:
+    """Judges customers that the watermark has passed."""
+    folding = _Folding(partition)
+    for row in rows:
+        known = partition.cache.get(row.key)
+        if known is None or known.state is None:
+            known = Known(decoded(row), row.due_us)
+        folding.settle(row.key, known)
+    return folding.decided(0)
+
+
+def recalled(partition: Partition, products: Sequence[Product]) -> Batch:
+    """Everybody of these products is to be looked at again, for their rules have changed."""
+    for product in products:
+        partition.recall(product.id)
+    return Batch(
+        expected_offset=partition.stored_offset,
+        position=partition.position(),
+        recalled=tuple(product.id for product in products),
+        adopted=tuple((product.id, product.key) for product in products),
+    )
+
+
+class _Folding:
+    """One batch in the making."""
+
+    def __init__(self, partition: Partition) -> None:
+        self._partition = partition
+        self._changed: dict[CustomerKey, Known] = {}
+        self._erased: dict[CustomerKey, None] = {}
+        self._excused: list[tuple[str, str]] = []
+        self._recalled: list[str] = []
+        self._outbox: list[OutboxRow] = []
+        self._new_days: Counter[str] = Counter()
+        self._told: Counter[tuple[str, str]] = Counter()
+        self._rejected: Counter[str] = Counter()
+
+    def take(self, read: Read) -> None:
+        message = read.message
+        if isinstance(message, Tick):
+            self._partition.move_time(message, read.record.appended_us)
+        elif message is None:
+            self._put_aside_poison(read.record, read.wrong)
+            return
+        elif message.product not in self._partition.products:
+            self._put_aside_unknown(read.record, message)
+        elif isinstance(message, DayExcused):
+            self._excuse(message)
+        else:
+            self._fold(read.record, message, self._partition.products[message.product])
+        self._partition.poison_count = 0
+
+    def settle(self, key: CustomerKey, known: Known) -> None:
+        """Judges one customer at the watermark; its row is written even where nothing changed, for its due
+        instant has passed."""
+        assert known.state is not None
+        partition = self._partition
+        try:
+            outcome = engine.settle(
+                known.state,
+                customer_id=key[1],
+                product=partition.products[key[0]],
+                watermark_us=partition.watermark_us,
+                excused=partition.excused_days(key[0]),
+            )
+        except Exception as error:
+            self._put_aside_customer(key, known, error)
+            return
+        self._keep(key, known, outcome.state)
+        self._emit(key, outcome.triggers)
+
+    def decided(self, consumed_count: int) -> Decided:
+        partition = self._partition
+        rows = tuple(
+            CustomerRow(
+                product=key[0],
+                customer_id=key[1],
+                partition=partition.number,
+                due_us=known.due_us,
+                state=encode_state(known.state),
+            )
+            for key, known in self._changed.items()
+            if known.state is not None
+        )
+        return Decided(
+            batch=Batch(
+                expected_offset=partition.stored_offset,
+                position=partition.position(),
+                customers=rows,
+                erased=tuple(self._erased),
+                excused=tuple(self._excused),
+                recalled=tuple(self._recalled),
+                outbox=tuple(self._outbox),
+            ),
+            consumed_count=consumed_count,
+            new_days=self._new_days,
+            told=self._told,
+            rejected=self._rejected,
+        )
+
+    # One record
+
+    def _fold(self, record: Record, message: CustomerMessage, product: Product) -> None:
+        partition = self._partition
+        key = (message.product, message.customer_id)
+        if isinstance(message, CustomerErased):
+            self._erase(key)
+            return
+        known = partition.cache.get(key)
+        if known is None:
+            self._put_aside_poison(
+                record, "the customer belongs to another partition: was their number changed?"
+            )
+            return
+        if self._changes_nothing(known, message, record, product):
+            return
+        if known.due_us is not None and known.due_us < partition.watermark_us:
+            # The sweep has not come here yet; it may not find the customer other than it would have.
+            self.settle(key, known)
+        self._observe(key, known, record, message, product)
+
+    def _changes_nothing(
+        self, known: Known, message: Event | ProfileChanged, record: Record, product: Product
+    ) -> bool:
+        """The short way for a busy customer: most events of a day find it active already."""
+        return (
+            known.quiet is not None
+            and type(message) is Event
+            and known.due_us is not None
+            and known.due_us >= self._partition.watermark_us
+            and known.quiet.covers(
+                message,
+                appended_us=record.appended_us,
+                late_window_us=product.late_window_us,
+                excused=self._partition.excused_days(product.id),
+            )
+        )
+
+    def _observe(
+        self,
+        key: CustomerKey,
+        known: Known,
+        record: Record,
+        message: Event | ProfileChanged,
+        product: Product,
+    ) -> None:
+        before = known.state
+        excused = self._partition.excused_days(product.id)
+        try:
+            outcome = engine.fold(
+                before,
+                message,
+                product=product,
+                appended_us=record.appended_us,
+                watermark_us=self._partition.watermark_us,
+                excused=excused,
+            )
+        except Exception as error:
+            # Whatever the core cannot take is put aside with its reason; too many stop the partition.
+            self._put_aside_poison(record, f"{type(error).__name__}: {error}", key)
+            return
+        if outcome.rejected is not None:
+            self._put_aside(record, *outcome.rejected, key)
+        elif outcome.state is not before:
+            self._keep(key, known, outcome.state)
+            self._count_day(product.id, before, outcome.state)
+        elif isinstance(message, Event) and message.occurred_us is not None and before is not None:
+            known.quiet = quiet_after(
+                known.quiet,
+                before,
+                name=message.event,
+                occurred_us=message.occurred_us,
+                product=product,
+                excused=excused,
+            )
+        self._emit(key, outcome.triggers)
+
+    def _keep(self, key: CustomerKey, known: Known, state: CustomerState | None) -> None:
+        assert state is not None
+        known.state = state
+        known.due_us = None if state.due_us is None else max(state.due_us, self._partition.watermark_us)
+        known.quiet = None
+        self._changed[key] = known
+        self._partition.await_sweep(known.due_us)
+
+    def _emit(self, key: CustomerKey, triggers: Iterable[Trigger]) -> None:
+        for trigger in triggers:
+            row = OutboxRow(
+                id=trigger.id,
+                topic=TOPIC_TRIGGERS,
+                product=key[0],
+                customer_id=key[1],
+                value=encode_trigger(trigger),
+            )
+            self._outbox.append(row)
+            self._told[key[0], trigger.type] += 1
+
+    def _erase(self, key: CustomerKey) -> None:
+        """The customer and everything told of it go, also what this batch has told so far."""
+        self._changed.pop(key, None)
+        self._erased[key] = None
+        self._outbox = [row for row in self._outbox if (row.product, row.customer_id) != key]
+        self._partition.cache.put(key, Known(None, None))
+
+    def _excuse(self, message: DayExcused) -> None:
+        partition = self._partition
+        known = partition.excused_days(message.product)
+        day = message.day.toordinal()
+        if day in known:
+            return
+        partition.excused[message.product] = known | {day}
+        self._excused.append((message.product, message.day.isoformat()))
+        if day <= partition.watermark_us // DAY_US + EPOCH_DAY + 1:  # somewhere it may be judged already
+            partition.recall(message.product)
+            self._recalled.append(message.product)
+
+    def _count_day(self, product: str, before: CustomerState | None, after: CustomerState | None) -> None:
+        if after is not None and after.active and (before is None or after.active is not before.active):
+            self._new_days[product] += 1
+
+    # What is put aside
+
+    def _put_aside(self, record: Record, reason: str, message: str, key: CustomerKey = ("", "")) -> None:
+        self._outbox.append(
+            dead_letter(record, reason=reason, message=message, product=key[0], customer_id=key[1])
+        )
+        self._rejected[reason] += 1
+
+    def _put_aside_poison(self, record: Record, message: str, key: CustomerKey = ("", "")) -> None:
+        self._count_poison(message)
+        self._put_aside(record, POISON, message, key)
+
+    def _put_aside_customer(self, key: CustomerKey, known: Known, error: Exception) -> None:
+        """One customer must not keep the others of its partition from being judged."""
+        partition = self._partition
+        self._count_poison(f"{key[0]}/{key[1]} cannot be judged: {error}")
+        self._outbox.append(unjudged(key, f"{type(error).__name__}: {error}", partition.watermark_us))
+        self._rejected[UNJUDGED] += 1
+        known.due_us = partition.watermark_us + UNJUDGED_AGAIN_US
+        self._changed[key] = known
+        partition.await_sweep(known.due_us)
+
+    def _count_poison(self, message: str) -> None:
+        partition = self._partition
+        partition.poison_count += 1
+        if partition.poison_count >= POISON_IN_A_ROW_MAX:
+            raise TooMuchPoison(
+                f"{TOPIC_EVENTS}/{partition.number} stopped before offset {partition.next_offset}: "
+                f"{partition.poison_count} in a row could not be taken, the last one: {message}"
+            )
+
+    def _put_aside_unknown(self, record: Record, message: CustomerMessage | DayExcused) -> None:
+        customer_id = "" if isinstance(message, DayExcused) else message.customer_id
+        text = f"no product {message.product!r} in the configuration"
+        self._put_aside(record, "unknown_product", text, (message.product, customer_id))

@@ -1,0 +1,116 @@
+"""What is known of an owned partition: its place, its time, its customers.
+
+Decisions are made on it in memory and applied by the worker in one transaction. Where that fails, the
+whole memory is thrown away and read anew, so nothing here is ever rolled back.
+"""
+
+from collections.abc import Iterable, Mapping
+
+import msgspec
+
+from services.evaluator import watermark
+from services.evaluator.cache import CustomerCache, Known
+from services.evaluator.changes import CustomerKey, CustomerRow, Position
+from services.evaluator.letters import Read
+from services.evaluator.rules import Product
+from services.evaluator.state import CustomerState, decode_state
+from shared.errors import PermanentError
+from shared.events import Event, ProfileChanged, Tick
+
+NONE_EXCUSED: frozenset[int] = frozenset()
+
+
+class Partition:
+    """The memory of one partition while it is owned.
+
+    `stored_offset` is where the store stands, `next_offset` the next record to fold: they differ by records
+    that changed nothing. `next_due_us` is never later than the earliest due customer. While `is_sweeping`,
+    customers due before the watermark may be left, and time does not move on.
+    """
+
+    def __init__(
+        self,
+        position: Position,
+        *,
+        products: Mapping[str, Product],
+        excused: Mapping[str, frozenset[int]],
+        next_due_us: int | None,
+        cached_max: int,
+    ) -> None:
+        self.number = position.partition
+        self.stored_offset = self.next_offset = position.next_offset
+        self.watermark_us = position.watermark_us
+        self.products = products
+        self.excused = dict(excused)
+        self.next_due_us = next_due_us
+        self.is_sweeping = self._is_due(next_due_us)
+        self.cache = CustomerCache(cached_max)
+        self.poison_count = 0  # in a row
+        self.skew_us = 0
+
+    def position(self) -> Position:
+        return Position(partition=self.number, next_offset=self.next_offset, watermark_us=self.watermark_us)
+
+    def excused_days(self, product: str) -> frozenset[int]:
+        """Ordinals; the same object as long as nothing was added."""
+        return self.excused.get(product, NONE_EXCUSED)
+
+    def swept(self, next_due_us: int | None) -> None:
+        """Nobody is left whom the watermark has passed; the next one is due at `next_due_us`."""
+        self.is_sweeping = False
+        self.next_due_us = next_due_us
+
+    def await_sweep(self, due_us: int | None) -> None:
+        """Somebody becomes due at `due_us`."""
+        if due_us is not None and (self.next_due_us is None or due_us < self.next_due_us):
+            self.next_due_us = due_us
+
+    def move_time(self, tick: Tick, appended_us: int) -> None:
+        """A tick is read."""
+        self.skew_us = watermark.skew_us(tick_at_us=tick.at_us, appended_us=appended_us)
+        self.watermark_us = watermark.moved(self.watermark_us, tick_at_us=tick.at_us, appended_us=appended_us)
+        self.is_sweeping = self.is_sweeping or self._is_due(self.next_due_us)
+
+    def recall(self, product: str) -> None:
+        """Everybody of a product becomes due for the watermark as it stands."""
+        due_us = self.watermark_us - 1
+        for known in self.cache.of_product(product):
+            known.due_us = due_us
+        self.next_due_us = due_us
+        self.is_sweeping = True
+
+    def _is_due(self, due_us: int | None) -> bool:
+        return due_us is not None and due_us < self.watermark_us
+
+
+def keys_of(reads: Iterable[Read], partition: Partition) -> set[CustomerKey]:
+    """The customers of these records that are not in memory."""
+    return {
+        key
+        for read in reads
+        if isinstance(read.message, Event | ProfileChanged)
+        and partition.cache.get(key := (read.message.product, read.message.customer_id)) is None
+    }
+
+
+def remember(
+    partition: Partition, keys: Iterable[CustomerKey], rows: Mapping[CustomerKey, CustomerRow]
+) -> None:
+    """Put what the store knows of `keys` into memory; a row of another partition is left out."""
+    for key in keys:
+        row = rows.get(key)
+        if row is None:
+            partition.cache.put(key, Known(None, None))
+        elif row.partition == partition.number:
+            partition.cache.put(key, Known(decoded(row), row.due_us))
+
+
+def decoded(row: CustomerRow) -> CustomerState:
+    """The state of a row; PermanentError where it cannot be read, for guessing would accuse somebody."""
+    try:
+        return decode_state(row.state)
+    except (msgspec.MsgspecError, KeyError) as error:
+        raise PermanentError(
+            f"the stored state of {row.product}/{row.customer_id} cannot be read: {error}",
+            code="state_unreadable",
+        ) from error

@@ -1,0 +1,69 @@
+"""When another event of a customer changes nothing, so that a busy day costs a look-up an event.
+
+Once an event has changed nothing, neither does another one of the same name on the same usage day: the day is
+active already, and it stays so. What depends on the moment of reading (is it due, is the event
+too old) is asked each time.
+"""
+
+import msgspec
+
+from services.evaluator.calendar import DAY_US, closes_us, day_of, opens_us
+from services.evaluator.rules import AbsenceRule, NeverStartedRule, Product, StreakRule
+from services.evaluator.state import CustomerState
+from shared.events import FUTURE_TOLERANCE_US, Event
+
+NAMES_MAX = 32
+_OF_DAYS_ALONE = (StreakRule, AbsenceRule, NeverStartedRule)
+
+
+class Quiet(msgspec.Struct, frozen=True):
+    """From (included), until (excluded): events of these names change nothing, while `excused` stays."""
+
+    from_us: int
+    until_us: int
+    names: frozenset[str]
+    excused: frozenset[int]
+
+    def covers(self, event: Event, *, appended_us: int, late_window_us: int, excused: frozenset[int]) -> bool:
+        """Whether `event` is one of those, and neither too late nor too early to be taken at all."""
+        at_us = event.occurred_us
+        return (
+            at_us is not None
+            and self.from_us <= at_us < self.until_us
+            and event.event in self.names
+            and not event.backfill
+            and self.excused is excused
+            and appended_us - late_window_us <= at_us <= appended_us + FUTURE_TOLERANCE_US
+        )
+
+
+def quiet_after(
+    quiet: Quiet | None,
+    state: CustomerState,
+    *,
+    name: str,
+    occurred_us: int,
+    product: Product,
+    excused: frozenset[int],
+) -> Quiet | None:
+    """What is known once an event of `name` at `occurred_us` has left `state` as it was."""
+    if quiet is not None and quiet.excused is excused and quiet.from_us <= occurred_us < quiet.until_us:
+        names = quiet.names | {name} if len(quiet.names) < NAMES_MAX else frozenset({name})
+        return Quiet(quiet.from_us, quiet.until_us, names, excused)
+    span = _day_around(state, occurred_us)
+    if span is None or not all(isinstance(rule, _OF_DAYS_ALONE) for rule in product.rules):
+        return None
+    return Quiet(*span, frozenset({name}), excused)
+
+
+def _day_around(state: CustomerState, us: int) -> tuple[int, int] | None:
+    """The usage day around an instant, where it is a plain one: 24 hours in one piece, by one setting."""
+    if len(state.segments) != 1:
+        return None
+    settings = state.segments[0].settings
+    day = day_of(settings.zone, settings.day_starts, us)
+    opens = opens_us(settings.zone, settings.day_starts, day)
+    closes = closes_us(settings.zone, settings.day_starts, day)
+    # Where a clock is changed over the day start, the day is longer than a day, or comes in two pieces.
+    is_plain = closes - opens == DAY_US and opens <= us < closes
+    return (opens, closes) if is_plain else None

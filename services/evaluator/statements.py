@@ -1,0 +1,106 @@
+"""The SQL of the evaluator's store, in two dialects where one of them is much faster its own way.
+
+PostgreSQL takes a column at a time (`unnest`), SQLite a row at a time (`executemany`).
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+from sqlalchemy import TextClause, text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+
+class Bulk(msgspec.Struct, frozen=True, kw_only=True):
+    """One statement over many rows; `columns` name PostgreSQL's arrays in the order of a row."""
+
+    columns: tuple[str, ...]
+    sqlite: str
+    postgres: TextClause
+
+
+async def run_bulk(connection: AsyncConnection, bulk: Bulk, rows: Sequence[tuple[Any, ...]]) -> None:
+    """Run it over `rows`, in their order; nothing at all for no rows."""
+    if not rows:
+        return
+    if connection.dialect.name == "sqlite":
+        await connection.exec_driver_sql(bulk.sqlite, list(rows))
+        return
+    arrays = (list(column) for column in zip(*rows, strict=True))
+    await connection.execute(bulk.postgres, dict(zip(bulk.columns, arrays, strict=True)))
+
+
+UPSERT_CUSTOMERS = Bulk(
+    columns=("products", "customer_ids", "partitions", "dues", "states"),
+    sqlite="""
+        INSERT INTO customers (product, customer_id, "partition", due_us, state) VALUES (?, ?, ?, ?, ?)
+        ON CONFLICT (product, customer_id) DO UPDATE
+        SET "partition" = excluded."partition", due_us = excluded.due_us, state = excluded.state""",
+    postgres=text("""
+        INSERT INTO customers (product, customer_id, partition, due_us, state)
+        SELECT * FROM unnest(CAST(:products AS text[]), CAST(:customer_ids AS text[]),
+            CAST(:partitions AS integer[]), CAST(:dues AS bigint[]), CAST(:states AS bytea[]))
+        ON CONFLICT (product, customer_id) DO UPDATE
+        SET partition = excluded.partition, due_us = excluded.due_us, state = excluded.state"""),
+)
+
+DELETE_CUSTOMERS = Bulk(
+    columns=("products", "customer_ids"),
+    sqlite="DELETE FROM customers WHERE product = ? AND customer_id = ?",
+    postgres=text("""
+        DELETE FROM customers USING unnest(CAST(:products AS text[]), CAST(:customer_ids AS text[]))
+            AS erased (product, customer_id)
+        WHERE customers.product = erased.product AND customers.customer_id = erased.customer_id"""),
+)
+
+DELETE_OUTBOX = Bulk(
+    columns=("products", "customer_ids"),
+    sqlite="DELETE FROM outbox WHERE product = ? AND customer_id = ?",
+    postgres=text("""
+        DELETE FROM outbox USING unnest(CAST(:products AS text[]), CAST(:customer_ids AS text[]))
+            AS erased (product, customer_id)
+        WHERE outbox.product = erased.product AND outbox.customer_id = erased.customer_id"""),
+)
+
+INSERT_EXCUSED = Bulk(
+    columns=("partitions", "products", "days"),
+    sqlite='INSERT INTO excused_days ("partition", product, day) VALUES (?, ?, ?) ON CONFLICT DO NOTHING',
+    postgres=text("""
+        INSERT INTO excused_days (partition, product, day)
+        SELECT * FROM unnest(CAST(:partitions AS integer[]), CAST(:products AS text[]), CAST(:days AS text[]))
+        ON CONFLICT DO NOTHING"""),
+)
+
+ADOPT_PRODUCTS = Bulk(
+    columns=("partitions", "products", "keys"),
+    sqlite="""
+        INSERT INTO adopted_products ("partition", product, key) VALUES (?, ?, ?)
+        ON CONFLICT ("partition", product) DO UPDATE SET key = excluded.key""",
+    postgres=text("""
+        INSERT INTO adopted_products (partition, product, key)
+        SELECT * FROM unnest(CAST(:partitions AS integer[]), CAST(:products AS text[]), CAST(:keys AS text[]))
+        ON CONFLICT (partition, product) DO UPDATE SET key = excluded.key"""),
+)
+
+# A conflict means that the row was decided before, by a replay or by another worker: the same fact.
+INSERT_OUTBOX = Bulk(
+    columns=("ids", "topics", "products", "customer_ids", "partitions", "contents", "times"),
+    sqlite="""
+        INSERT INTO outbox (id, topic, product, customer_id, "partition", value, created_us)
+        VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING""",
+    postgres=text("""
+        INSERT INTO outbox (id, topic, product, customer_id, partition, value, created_us)
+        SELECT * FROM unnest(CAST(:ids AS text[]), CAST(:topics AS text[]), CAST(:products AS text[]),
+            CAST(:customer_ids AS text[]), CAST(:partitions AS integer[]), CAST(:contents AS bytea[]),
+            CAST(:times AS bigint[]))
+        ON CONFLICT (id) DO NOTHING"""),
+)
+
+MARK_SENT = Bulk(
+    columns=("times", "seqs"),
+    sqlite="UPDATE outbox SET sent_us = ? WHERE seq = ?",
+    postgres=text("""
+        UPDATE outbox SET sent_us = sent.at_us
+        FROM unnest(CAST(:times AS bigint[]), CAST(:seqs AS bigint[])) AS sent (at_us, seq)
+        WHERE outbox.seq = sent.seq"""),
+)
