@@ -14,7 +14,9 @@ DeliveryState = Literal["pending", "held", "delivered", "dead", "cancelled"]
 class Delivery(msgspec.Struct, frozen=True, kw_only=True):
     """One announcement on its way to one channel; `id` is derived, so a replay makes no second one.
 
-    `uncertain`: an attempt was begun of which nobody knows how it ended, so it may have arrived.
+    `uncertain`: an attempt ended in silence, so it may have arrived. `lease_until_us`: an attempt is
+    under way, or was when its worker died. `replayed`: a person asked for it, so it goes out whatever
+    has become of the task.
     `reference` is what the channel calls the message. Instants in microseconds since the epoch.
     """
 
@@ -32,13 +34,14 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
     lease_until_us: int | None = None
     delivered_us: int | None = None
     uncertain: bool = False
+    replayed: bool = False
     reference: str = ""
     last_error: str = ""
 
     @property
     def was_seen(self) -> bool:
         """Whether somebody may have read it."""
-        return self.state == "delivered" or self.uncertain
+        return self.state == "delivered" or self.uncertain or self.lease_until_us is not None
 
 
 class Mail(msgspec.Struct, frozen=True, kw_only=True):
@@ -85,7 +88,7 @@ def _superseded(announcement: Announcement, channel: Channel, before: Sequence[D
     """People get one message that says how things are; machines get every fact."""
     if not speaks_to_people(channel) or announcement.kind == "closed":
         return []
-    return [d.id for d in before if d.state == "pending" and not d.uncertain]
+    return [d.id for d in before if d.state == "pending" and not d.was_seen]
 
 
 def _delivery(
@@ -96,6 +99,7 @@ def _delivery(
     before: Sequence[Delivery],
     now_us: int,
 ) -> Delivery:
+    first_us = None if task.held else _first_attempt_us(task, announcement, channel, before, now_us)
     return Delivery(
         id=_id(announcement, name, now_us),
         trigger_id=announcement.trigger.id,
@@ -104,11 +108,9 @@ def _delivery(
         customer_id=task.customer_id,
         channel=name,
         kind=announcement.kind,
-        state="held" if task.held is not None else "pending",
+        state="held" if task.held else "pending",
         created_us=now_us,
-        next_attempt_us=None
-        if task.held is not None
-        else _first_attempt_us(task, announcement, channel, before, now_us),
+        next_attempt_us=first_us,
     )
 
 

@@ -13,7 +13,7 @@ DAY_US = 86_400_000_000
 
 
 def instant_us(day: date, at: time, zone: ZoneInfo) -> int:
-    """The instant of a local time: the first occurrence of a repeated one, the gap's end for a skipped one."""
+    """The instant of a local time: the first of a repeated one, the gap's end for a skipped one."""
     wanted = datetime.combine(day, at)
     first_us = to_us(wanted.replace(tzinfo=zone, fold=0))
     if _local(first_us, zone) == wanted:
@@ -30,6 +30,11 @@ def _first_at_or_after(low_us: int, high_us: int, wanted: datetime, zone: ZoneIn
         else:
             high_us = middle_us
     return high_us
+
+
+def instant_of(rfc3339: str) -> int:
+    """Microseconds since the epoch of an RFC 3339 text."""
+    return to_us(datetime.fromisoformat(rfc3339))
 
 
 def local_day(at_us: int, zone: ZoneInfo, day_starts_at: time = time()) -> date:

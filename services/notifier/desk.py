@@ -1,0 +1,86 @@
+"""What people do to tasks, and what tasks do by themselves when their time comes."""
+
+import asyncio
+from collections.abc import Callable
+
+import structlog
+
+from services.notifier import store
+from services.notifier.parts import NotifierParts
+from services.notifier.routing import times_for
+from services.notifier.tasks import Step, Task, woken
+from shared.errors import NotFound, TransientError
+
+log = structlog.get_logger()
+
+Decide = Callable[[Task, int], Step]
+"""A task and now (microseconds) to what follows; raises Conflict or InvalidInput."""
+
+DUE_MAX = 200
+WAIT_SECONDS_MAX = 1.0
+
+
+class Desk:
+    """Changes tasks one at a time, whoever asks: API, inbox or Slack."""
+
+    def __init__(self, parts: NotifierParts, on_news: Callable[[], None]) -> None:
+        self._parts = parts
+        self._on_news = on_news
+
+    async def change(self, task_id: str, decide: Decide, *, product: str | None = None) -> Task:
+        """Applies a change to a task and returns it as it is then; `product` hides those of others.
+
+        Raises NotFound, and whatever `decide` raises.
+        """
+        now_us = self._parts.clock.now_us()
+        async with self._parts.database.begin() as connection:
+            ledger = await store.ledger_of(connection, [task_id], self._parts.config.channels)
+            task = ledger.task(task_id)
+            if task is None or product not in (None, task.product):
+                raise NotFound(f"no task {task_id[:80]!r}")
+            step = decide(task, now_us)
+            ledger.take(step, now_us)
+            await store.write(connection, ledger)
+        if not ledger.is_empty:
+            self._on_news()
+        return step.task
+
+
+class Timekeeper:
+    """Wakes snoozed tasks, escalates unanswered ones and lets forgotten ones expire."""
+
+    def __init__(self, parts: NotifierParts, on_news: Callable[[], None]) -> None:
+        self._parts = parts
+        self._on_news = on_news
+
+    async def step(self) -> bool:
+        """Changes the tasks whose time has come; True if there were any."""
+        now_us = self._parts.clock.now_us()
+        async with self._parts.database.read() as connection:
+            due = await store.due_tasks(connection, now_us, DUE_MAX)
+        if not due:
+            return False
+        async with self._parts.database.begin() as connection:
+            ledger = await store.ledger_of(connection, due, self._parts.config.channels)
+            for task_id in due:
+                task = ledger.task(task_id)
+                if task is not None:
+                    times = times_for(task.plan.contact, task.plan.lifetime_us, now_us)
+                    ledger.take(woken(task, times, now_us), now_us)
+            await store.write(connection, ledger)
+        self._on_news()
+        return True
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Looks once a second: nothing here is due to the millisecond."""
+        while not stop.is_set():
+            try:
+                if await self.step():
+                    continue
+            except TransientError as error:
+                log.warning("tasks wait for the database", error=error.message)
+            try:
+                async with asyncio.timeout(WAIT_SECONDS_MAX):
+                    await stop.wait()
+            except TimeoutError:
+                continue

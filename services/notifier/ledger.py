@@ -1,0 +1,144 @@
+"""Tasks and deliveries in memory while a unit of work decides: what was read, and what has to be written."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+
+import msgspec
+
+from services.notifier.announce import Delivery, mail_of
+from services.notifier.routing import closes_tasks, plan_for
+from services.notifier.tasks import Note, Step, Task, raised, resumed, retracted
+from shared.config import Channel, Config
+from shared.triggers import RESUMED, Trigger
+
+
+class HistoryLine(msgspec.Struct, frozen=True, kw_only=True):
+    """A line of a task's audit trail; `at_us` in microseconds since the epoch."""
+
+    task_id: str
+    at_us: int
+    note: Note
+
+
+class KnownTrigger(msgspec.Struct, frozen=True, kw_only=True):
+    """A trigger as published, and the task that knows it."""
+
+    trigger: Trigger
+    task_id: str
+    value: bytes
+    seen_us: int
+
+
+Key = tuple[str, str, str]
+"""Product, customer and rule: whatever closes a task names these."""
+
+
+class Ledger:
+    """What one transaction has read and will write. Pure: it decides nothing itself and reads no clock."""
+
+    def __init__(
+        self,
+        *,
+        channels: Mapping[str, Channel],
+        tasks: Iterable[Task] = (),
+        deliveries: Iterable[Delivery] = (),
+        known: Mapping[str, str] | None = None,
+    ) -> None:
+        """`known` gives the task of every trigger id that was seen before."""
+        self._channels = channels
+        self._tasks: dict[str, Task] = {}
+        self._tasks_of: defaultdict[Key, list[str]] = defaultdict(list)
+        self._deliveries: defaultdict[str, dict[str, Delivery]] = defaultdict(dict)  # by task and id
+        for task in tasks:
+            self._put(task)
+        for delivery in deliveries:
+            self._deliveries[delivery.task_id][delivery.id] = delivery
+        self.known: dict[str, str] = dict(known or {})
+        self.changed: dict[str, Task] = {}
+        self.new_deliveries: dict[str, Delivery] = {}
+        self.withdrawn: list[str] = []
+        self.history: list[HistoryLine] = []
+        self.triggers: list[KnownTrigger] = []
+
+    @property
+    def is_empty(self) -> bool:
+        return not (self.changed or self.history or self.triggers)
+
+    def task(self, task_id: str) -> Task | None:
+        return self._tasks.get(task_id)
+
+    def live(self, key: Key) -> list[Task]:
+        """The open tasks of a customer and rule: one a type of trigger."""
+        return [task for task in map(self._tasks.__getitem__, self._tasks_of[key]) if task.is_live]
+
+    def deliveries_of(self, task_id: str) -> Sequence[Delivery]:
+        return list(self._deliveries[task_id].values())
+
+    def learn(self, trigger: Trigger, value: bytes, task_id: str, now_us: int) -> None:
+        """From now on this trigger's id is known and changes nothing."""
+        if trigger.id in self.known:
+            return
+        self.known[trigger.id] = task_id
+        self.triggers.append(KnownTrigger(trigger=trigger, task_id=task_id, value=value, seen_us=now_us))
+
+    def take(self, step: Step, now_us: int) -> None:
+        """What follows from a step: the task as it is now, its history, its deliveries."""
+        task = step.task
+        if self._tasks.get(task.id) is not task:
+            self._put(task)
+            self.changed[task.id] = task
+        self.history += [HistoryLine(task_id=task.id, at_us=now_us, note=note) for note in step.notes]
+        if step.withdraws == "nothing" and not step.announcements:
+            return
+        mail = mail_of(step, self.deliveries_of(task.id), self._channels, now_us)
+        for delivery in mail.new:
+            self._deliveries[task.id][delivery.id] = self.new_deliveries[delivery.id] = delivery
+        for delivery_id in mail.withdrawn:
+            self._withdraw(task.id, delivery_id)
+
+    def _put(self, task: Task) -> None:
+        if task.id not in self._tasks:
+            self._tasks_of[task.product, task.customer_id, task.rule].append(task.id)
+        self._tasks[task.id] = task
+
+    def _withdraw(self, task_id: str, delivery_id: str) -> None:
+        delivery = self._deliveries[task_id][delivery_id]
+        cancelled = msgspec.structs.replace(delivery, state="cancelled", next_attempt_us=None)
+        self._deliveries[task_id][delivery_id] = cancelled
+        if delivery_id in self.new_deliveries:
+            self.new_deliveries[delivery_id] = cancelled
+        else:
+            self.withdrawn.append(delivery_id)
+
+
+def take_trigger(ledger: Ledger, trigger: Trigger, value: bytes, config: Config, now_us: int) -> None:
+    """Folds one trigger into the ledger; one that is known already changes nothing."""
+    if trigger.id in ledger.known:
+        return
+    if closes_tasks(trigger):
+        _take_back(ledger, trigger, value, now_us)
+    plan = plan_for(trigger, config, now_us)
+    if plan is None:
+        return
+    data = trigger.data
+    live = ledger.live((data.product, data.customer.id, data.rule))
+    same = next((task for task in live if task.trigger.type == trigger.type), None)
+    step = raised(same, trigger, plan, now_us)
+    ledger.learn(trigger, value, step.task.id, now_us)
+    ledger.take(step, now_us)
+
+
+def _take_back(ledger: Ledger, trigger: Trigger, value: bytes, now_us: int) -> None:
+    data = trigger.data
+    concerned = ledger.live((data.product, data.customer.id, data.rule))
+    told = ledger.task(ledger.known.get(data.stopped_id or "", ""))
+    if told is not None and told not in concerned:
+        concerned.append(told)
+    close = resumed if trigger.type == RESUMED else retracted
+    for task in concerned:
+        if task.trigger.type == trigger.type:
+            continue  # A task that a return itself asked for (a playbook on usage.resumed) stays open.
+        step = close(task, trigger, now_us)
+        if step.notes:
+            ledger.learn(trigger, value, task.id, now_us)
+            ledger.take(step, now_us)

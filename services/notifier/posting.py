@@ -1,0 +1,81 @@
+"""Decides of a claimed delivery whether it may still go out, and of a finished attempt what comes next."""
+
+from typing import Any
+
+import msgspec
+
+from services.notifier.announce import Delivery, speaks_to_people
+from services.notifier.channels import Result
+from services.notifier.outgoing import Claim, Mark, MarkState
+from services.notifier.retry import next_attempt_us
+from services.notifier.routing import next_contact
+from services.notifier.tasks import Task
+from shared.config import Channel
+
+ERROR_CHARS_MAX = 300
+
+
+class Verdict(msgspec.Struct, frozen=True):
+    """`mark` None: send it now; else put it away like that, unsent."""
+
+    mark: Mark | None = None
+
+
+SEND = Verdict()
+
+
+def verdict_on(claim: Claim, channel: Channel, now_us: int) -> Verdict:
+    """Looks at the task once more at the moment of sending, so that most false calls are never seen."""
+    delivery, task = claim.delivery, claim.task
+    if task is None or claim.trigger is None:
+        return _withdrawn(delivery, "the customer was erased")
+    if delivery.replayed or delivery.kind == "closed":
+        return SEND
+    if not task.is_live:
+        return _withdrawn(delivery, f"the task was {task.state} before it was sent")
+    if task.state == "snoozed" and speaks_to_people(channel):
+        return _withdrawn(delivery, "the task was snoozed before it was sent")
+    opens_us = _opens_us(task, delivery, channel, now_us)
+    return _postponed(delivery, opens_us) if opens_us > now_us else SEND
+
+
+def _opens_us(task: Task, delivery: Delivery, channel: Channel, now_us: int) -> int:
+    """When it may go out: a message that missed its window waits for the next one."""
+    if channel.timing == "at_once" or delivery.kind == "escalated":
+        return now_us
+    span = next_contact(task.plan.contact, now_us)
+    return span[0] if span is not None else now_us
+
+
+def _withdrawn(delivery: Delivery, why: str) -> Verdict:
+    return Verdict(_mark(delivery, "cancelled", uncertain=delivery.uncertain, last_error=why, counts=False))
+
+
+def _postponed(delivery: Delivery, until_us: int) -> Verdict:
+    return Verdict(
+        _mark(delivery, "pending", next_attempt_us=until_us, uncertain=delivery.uncertain, counts=False)
+    )
+
+
+def mark_of(delivery: Delivery, result: Result, *, now_us: int, jitter: float) -> Mark:
+    """What an attempt's result makes of its delivery."""
+    if result.verdict == "delivered":
+        return _mark(delivery, "delivered", delivered_us=now_us, reference=result.reference)
+    uncertain = delivery.uncertain or result.uncertain
+    again_us = None
+    if result.verdict == "retry":
+        again_us = next_attempt_us(
+            attempt_count=delivery.attempt_count,
+            now_us=now_us,
+            jitter=jitter,
+            retry_after_seconds=result.retry_after_seconds,
+        )
+    detail = result.detail[:ERROR_CHARS_MAX]
+    if again_us is None:
+        return _mark(delivery, "dead", uncertain=uncertain, last_error=detail)
+    return _mark(delivery, "pending", next_attempt_us=again_us, uncertain=uncertain, last_error=detail)
+
+
+def _mark(delivery: Delivery, state: MarkState, **values: Any) -> Mark:
+    # A claimed delivery always has a lease; it is what proves that the delivery is still ours.
+    return Mark(delivery_id=delivery.id, lease_until_us=delivery.lease_until_us or 0, state=state, **values)

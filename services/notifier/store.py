@@ -1,0 +1,350 @@
+"""Tasks, deliveries and their trail in the database: SQLAlchemy Core, the same on SQLite and PostgreSQL.
+
+Every function works on a connection whose transaction is its caller's. Rows are locked tasks first,
+then deliveries, each in the order of their ids, so that two workers never wait for one another.
+"""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any
+
+import msgspec
+from sqlalchemy import Insert, RowMapping, Select, Table, and_, delete, insert, or_, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.notifier.announce import Delivery
+from services.notifier.ledger import HistoryLine, Key, KnownTrigger, Ledger
+from services.notifier.tasks import Note, Task
+from shared import schema
+from shared.config import Channel
+from shared.errors import Fenced
+from shared.events import TOPIC_DEAD_LETTERS, TOPIC_TRIGGERS, DeadLetter, encode
+from shared.triggers import Trigger, decode_trigger
+
+READER = "notifier"
+
+_PARAMETERS_MAX = 500
+"""Values in one IN list: far below what either database takes."""
+
+_task_encoder = msgspec.msgpack.Encoder()
+_task_decoder: msgspec.msgpack.Decoder[Task] = msgspec.msgpack.Decoder(Task)
+
+
+# How far the triggers are read
+
+
+async def position(connection: AsyncConnection, partition: int) -> int | None:
+    """The offset at which to go on; None where this partition was never read."""
+    p = schema.positions.c
+    query = select(p.next_offset).where(
+        p.reader == READER, p.topic == TOPIC_TRIGGERS, p.partition == partition
+    )
+    return (await connection.execute(query)).scalar_one_or_none()
+
+
+async def move_position(
+    connection: AsyncConnection, partition: int, *, first: int, next_offset: int, now_us: int
+) -> None:
+    """Moves the position from exactly `first` to `next_offset`; the fence of a batch.
+
+    Raises Fenced where it is not there any more: another worker owns the partition, and whatever
+    else this transaction wrote must be rolled back.
+    """
+    p = schema.positions
+    moved = await connection.execute(
+        update(p)
+        .where(p.c.reader == READER, p.c.topic == TOPIC_TRIGGERS, p.c.partition == partition)
+        .where(p.c.next_offset == first)
+        .values(next_offset=next_offset, updated_us=now_us)
+    )
+    if moved.rowcount == 1:
+        return
+    raise Fenced(f"{TOPIC_TRIGGERS}/{partition} is not at {first} any more")
+
+
+async def create_position(connection: AsyncConnection, partition: int, at: int, now_us: int) -> int:
+    """The position of a partition, made at `at` where there was none; another worker's wins."""
+    row = {
+        "reader": READER,
+        "topic": TOPIC_TRIGGERS,
+        "partition": partition,
+        "next_offset": at,
+        "updated_us": now_us,
+    }
+    await connection.execute(_insert(connection, schema.positions).on_conflict_do_nothing(), row)
+    found = await position(connection, partition)
+    return at if found is None else found
+
+
+# What a ledger is made of
+
+
+async def open_ledger(
+    connection: AsyncConnection,
+    triggers: Sequence[Trigger],
+    channels: Mapping[str, Channel],
+) -> Ledger:
+    """Everything that these triggers may change, locked until the transaction ends."""
+    stopped_ids = {t.data.stopped_id for t in triggers if t.data.stopped_id is not None}
+    known = await _known(connection, {t.id for t in triggers} | stopped_ids)
+    keys = {(t.data.product, t.data.customer.id, t.data.rule) for t in triggers}
+    told = [known[stopped_id] for stopped_id in stopped_ids if stopped_id in known]
+    tasks = await _locked_tasks(connection, keys, told)
+    return Ledger(
+        channels=channels,
+        tasks=tasks,
+        deliveries=await _locked_deliveries(connection, [task.id for task in tasks]),
+        known=known,
+    )
+
+
+async def ledger_of(
+    connection: AsyncConnection, task_ids: Collection[str], channels: Mapping[str, Channel]
+) -> Ledger:
+    """These tasks with their deliveries, locked until the transaction ends; unknown ids are not there."""
+    query = select(schema.tasks.c.task).where(schema.tasks.c.id.in_(sorted(task_ids)))
+    rows = await connection.execute(query.order_by(schema.tasks.c.id).with_for_update())
+    return Ledger(
+        channels=channels,
+        tasks=[decode_task(value) for value in rows.scalars()],
+        deliveries=await _locked_deliveries(connection, task_ids),
+    )
+
+
+async def _known(connection: AsyncConnection, trigger_ids: Collection[str]) -> dict[str, str]:
+    t = schema.task_triggers.c
+    found: dict[str, str] = {}
+    for some in _slices(trigger_ids):
+        rows = await connection.execute(select(t.trigger_id, t.task_id).where(t.trigger_id.in_(some)))
+        found.update({row.trigger_id: row.task_id for row in rows})
+    return found
+
+
+async def _locked_tasks(
+    connection: AsyncConnection, keys: Collection[Key], task_ids: Collection[str]
+) -> list[Task]:
+    t = schema.tasks.c
+    found: dict[str, Task] = {}
+    for some in _slices({(product, customer_id) for product, customer_id, _ in keys}):
+        products: dict[str, list[str]] = {}
+        for product, customer_id in some:
+            products.setdefault(product, []).append(customer_id)
+        whose = or_(*(and_(t.product == p, t.customer_id.in_(ids)) for p, ids in products.items()))
+        found.update(await _tasks(connection, select(t.task).where(t.closed_us.is_(None), whose)))
+    for ids in _slices(task_ids):
+        found.update(await _tasks(connection, select(t.task).where(t.id.in_(ids))))
+    return [found[task_id] for task_id in sorted(found)]
+
+
+async def _tasks(connection: AsyncConnection, query: Select[Any]) -> dict[str, Task]:
+    rows = await connection.execute(query.order_by(schema.tasks.c.id).with_for_update())
+    return {task.id: task for task in map(decode_task, rows.scalars())}
+
+
+async def _locked_deliveries(connection: AsyncConnection, task_ids: Collection[str]) -> list[Delivery]:
+    d = schema.deliveries
+    found: list[Delivery] = []
+    for some in _slices(task_ids):
+        query = select(d).where(d.c.task_id.in_(some)).order_by(d.c.id).with_for_update()
+        found += [delivery_from_row(row) for row in (await connection.execute(query)).mappings()]
+    return found
+
+
+# Writing
+
+
+async def write(connection: AsyncConnection, ledger: Ledger) -> None:
+    """Everything the ledger has to say, in a handful of statements however long it is."""
+    await _write_tasks(connection, ledger.changed.values())
+    await _write_triggers(connection, ledger.triggers)
+    await _write_history(connection, ledger.history)
+    d = schema.deliveries
+    for some in _slices(ledger.withdrawn):
+        # A lease stays: whoever is sending at this moment may still record that it arrived.
+        withdrawn = update(d).where(d.c.id.in_(some), d.c.state.in_(("pending", "held")))
+        await connection.execute(withdrawn.values(state="cancelled", next_attempt_us=None))
+    if ledger.new_deliveries:
+        rows = [_delivery_row(delivery) for delivery in ledger.new_deliveries.values()]
+        await connection.execute(_insert(connection, d).on_conflict_do_nothing(), rows)
+
+
+async def _write_tasks(connection: AsyncConnection, tasks: Iterable[Task]) -> None:
+    rows = [_task_row(task) for task in tasks]
+    if not rows:
+        return
+    await connection.execute(upsert(connection, schema.tasks, ["id"], rows[0]), rows)
+
+
+async def _write_triggers(connection: AsyncConnection, triggers: Sequence[KnownTrigger]) -> None:
+    rows = [
+        {
+            "trigger_id": known.trigger.id,
+            "task_id": known.task_id,
+            "type": known.trigger.type,
+            "seen_us": known.seen_us,
+            "value": known.value,
+        }
+        for known in triggers
+    ]
+    if rows:
+        await connection.execute(insert(schema.task_triggers), rows)
+
+
+async def _write_history(connection: AsyncConnection, lines: Sequence[HistoryLine]) -> None:
+    rows = [
+        {
+            "task_id": line.task_id,
+            "at_us": line.at_us,
+            "actor": line.note.actor,
+            "change": line.note.change,
+            "detail": line.note.detail,
+        }
+        for line in lines
+    ]
+    if rows:
+        await connection.execute(insert(schema.task_history), rows)
+
+
+async def write_dead_letters(connection: AsyncConnection, letters: Sequence[DeadLetter]) -> None:
+    """Puts what could not be read into the outbox, from where it is relayed to the dead letters' topic."""
+    rows = [
+        {
+            "id": letter.id,
+            "topic": TOPIC_DEAD_LETTERS,
+            "product": letter.product,
+            "customer_id": letter.customer_id or "",
+            "value": encode(letter),
+            "created_us": letter.rejected_us,
+        }
+        for letter in letters
+    ]
+    if rows:
+        await connection.execute(_insert(connection, schema.outbox).on_conflict_do_nothing(), rows)
+
+
+# Reading
+
+
+async def task(connection: AsyncConnection, task_id: str) -> Task | None:
+    """The task of this id, or of a trigger that it stands for."""
+    t = schema.tasks.c
+    value = (await connection.execute(select(t.task).where(t.id == task_id))).scalar_one_or_none()
+    return decode_task(value) if value is not None else None
+
+
+async def due_tasks(connection: AsyncConnection, now_us: int, count_max: int) -> list[str]:
+    """Ids of tasks whose time to change by themselves has come, the longest due first."""
+    t = schema.tasks.c
+    query = select(t.id).where(t.wake_us <= now_us).order_by(t.wake_us).limit(count_max)
+    return list((await connection.execute(query)).scalars())
+
+
+async def next_wake_us(connection: AsyncConnection) -> int | None:
+    """When the next task changes by itself."""
+    t = schema.tasks.c
+    query = select(t.wake_us).where(t.wake_us.is_not(None)).order_by(t.wake_us).limit(1)
+    return (await connection.execute(query)).scalar_one_or_none()
+
+
+async def history(connection: AsyncConnection, task_id: str) -> list[HistoryLine]:
+    """The audit trail of a task, oldest first."""
+    h = schema.task_history
+    rows = await connection.execute(select(h).where(h.c.task_id == task_id).order_by(h.c.seq))
+    return [
+        HistoryLine(
+            task_id=row.task_id,
+            at_us=row.at_us,
+            note=Note(change=row.change, actor=row.actor, detail=row.detail),
+        )
+        for row in rows
+    ]
+
+
+async def triggers_of(connection: AsyncConnection, task_id: str) -> list[Trigger]:
+    """Every trigger that a task knows, oldest first."""
+    t = schema.task_triggers.c
+    rows = await connection.execute(select(t.value).where(t.task_id == task_id).order_by(t.seen_us))
+    return [decode_trigger(value) for value in rows.scalars()]
+
+
+async def deliveries_of(connection: AsyncConnection, task_id: str) -> list[Delivery]:
+    """The deliveries of a task, oldest first."""
+    d = schema.deliveries
+    query = select(d).where(d.c.task_id == task_id).order_by(d.c.created_us, d.c.id)
+    return [delivery_from_row(row) for row in (await connection.execute(query)).mappings()]
+
+
+async def erase(connection: AsyncConnection, product: str, customer_id: str) -> None:
+    """Forgets a customer: its tasks with everything said about them."""
+    t, d = schema.tasks.c, schema.deliveries.c
+    ids = list(
+        (
+            await connection.execute(select(t.id).where(t.product == product, t.customer_id == customer_id))
+        ).scalars()
+    )
+    for some in _slices(ids):
+        sent = select(d.id).where(d.task_id.in_(some))
+        attempts = schema.attempts
+        await connection.execute(delete(attempts).where(attempts.c.delivery_id.in_(sent)))
+        for table in (schema.deliveries, schema.task_history, schema.task_triggers):
+            await connection.execute(delete(table).where(table.c.task_id.in_(some)))
+        await connection.execute(delete(schema.tasks).where(t.id.in_(some)))
+
+
+# Rows and values
+
+
+def decode_task(value: bytes) -> Task:
+    """The task of a stored row."""
+    return _task_decoder.decode(value)
+
+
+def _task_row(task: Task) -> dict[str, Any]:
+    return {
+        "id": task.id,
+        "product": task.product,
+        "customer_id": task.customer_id,
+        "rule": task.rule,
+        "type": task.trigger.type,
+        "state": task.state,
+        "owner": task.owner,
+        "escalated_to": task.plan.escalate_to if task.escalated_us is not None else None,
+        "opened_us": task.opened_us,
+        "due_us": task.plan.times.due_us,
+        "wake_us": task.wake_us,
+        "closed_us": task.closed_us,
+        "outcome": task.outcome,
+        "held": task.held,
+        "updated_us": task.updated_us,
+        "task": _task_encoder.encode(task),
+    }
+
+
+def delivery_from_row(row: RowMapping) -> Delivery:
+    """The delivery of a stored row."""
+    values = {name: row[name] for name in Delivery.__struct_fields__}
+    flags = {name: bool(values[name]) for name in ("uncertain", "replayed")}
+    return Delivery(**{**values, **flags})
+
+
+def _delivery_row(delivery: Delivery) -> dict[str, Any]:
+    flags = {"uncertain": int(delivery.uncertain), "replayed": int(delivery.replayed)}
+    return {**msgspec.structs.asdict(delivery), **flags}
+
+
+def _insert(connection: AsyncConnection, table: Table) -> Any:
+    """INSERT with ON CONFLICT, which both databases have and SQLAlchemy spells per dialect."""
+    made: Insert = sqlite.insert(table) if connection.dialect.name == "sqlite" else postgresql.insert(table)
+    return made
+
+
+def upsert(connection: AsyncConnection, table: Table, key: list[str], columns: Collection[str]) -> Any:
+    """INSERT, or where the key is there already UPDATE of every other column named."""
+    statement = _insert(connection, table)
+    changed = {name: statement.excluded[name] for name in columns if name not in key}
+    return statement.on_conflict_do_update(index_elements=key, set_=changed)
+
+
+def _slices(values: Collection[Any]) -> Iterable[list[Any]]:
+    ordered = sorted(values)
+    return (ordered[i : i + _PARAMETERS_MAX] for i in range(0, len(ordered), _PARAMETERS_MAX))

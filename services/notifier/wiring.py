@@ -1,0 +1,88 @@
+"""Puts the notifier together: channels from the configuration, workers, routes; the one place that does."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Protocol
+
+from fastapi import APIRouter
+
+from services.notifier import api
+from services.notifier.channels import Channel, Letter
+from services.notifier.channels.slack import SlackWebhook
+from services.notifier.channels.webhook import SignedWebhook
+from services.notifier.desk import Desk, Timekeeper
+from services.notifier.intake import Intake
+from services.notifier.parts import NotifierParts
+from services.notifier.render import SlackMessage, slack_message
+from services.notifier.sender import Sender
+from services.notifier.words import words
+from shared.config import SlackChannel, WebhookChannel
+
+
+class Worker(Protocol):
+    """Something that runs until it is told to stop."""
+
+    async def run(self, stop: asyncio.Event) -> None: ...
+
+
+class Notifier:
+    """A notifier put together: run its workers, serve its routers, close it."""
+
+    def __init__(self, parts: NotifierParts) -> None:
+        """Raises ConfigError for a channel that cannot be used."""
+        self._listeners: list[Callable[[], None]] = []
+        self.channels = open_channels(parts)
+        self.sender = Sender(parts, self.channels)
+        self.intake = Intake(parts, self._announce)
+        self.desk = Desk(parts, self._announce)
+        self.timekeeper = Timekeeper(parts, self._announce)
+        self.workers: dict[str, Worker] = {
+            "intake": self.intake,
+            "sender": self.sender,
+            "timekeeper": self.timekeeper,
+        }
+        self.api: APIRouter = api.router(parts, self.desk, self.sender)
+
+    def listen(self, listener: Callable[[], None]) -> None:
+        """`listener` is called after every change of tasks that this process made."""
+        self._listeners.append(listener)
+
+    async def close(self) -> None:
+        """Closes the channels; the workers have ended by then."""
+        await self.intake.close()
+        for channel in self.channels.values():
+            await channel.close()
+
+    def _announce(self) -> None:
+        self.sender.wake()
+        for listener in self._listeners:
+            listener()
+
+
+def open_channels(parts: NotifierParts) -> dict[str, Channel]:
+    """Every channel of the configuration, each with a client of its own."""
+    return {name: _open(name, section, parts) for name, section in parts.config.channels.items()}
+
+
+def _open(name: str, section: SlackChannel | WebhookChannel, parts: NotifierParts) -> Channel:
+    client = parts.open_client(section.allow_private)
+    if isinstance(section, WebhookChannel):
+        return SignedWebhook(name, section, client)
+    return SlackWebhook(name, section, client, _slack_renderer(section, parts))
+
+
+def _slack_renderer(section: SlackChannel, parts: NotifierParts) -> Callable[[Letter], SlackMessage]:
+    def render(letter: Letter) -> SlackMessage:
+        task = letter.task
+        addressee = task.plan.escalate_to if letter.delivery.kind == "escalated" else task.owner
+        csm = parts.config.csms.get(addressee or "")
+        return slack_message(
+            letter.delivery.kind,
+            task,
+            letter.trigger,
+            words=words(csm.language if csm is not None else section.language),
+            owner=csm,
+            inbox_url=parts.public_url,
+        )
+
+    return render
