@@ -2,32 +2,60 @@
 
 Readings where the pages leave it open:
 
-- The first record of a customer is no *change*: a profile that comes first is in force from the start.
+- Before a customer's first use, and by a backfilled profile, settings hold as if they always had; a
+  change is what comes after the first use.
 - A calendar in force from the end of usage day c is the calendar of the days after c; a streak is read
   with the calendar of the day on which it is judged, over its whole length.
-- A customer's own closures replace the product's if it names any; every other part of the calendar is
-  the product's unless the customer names it.
+- Closures of product and customer hold both; every other part of the calendar is the product's unless
+  the customer names it.
+- A profile that is to be merged replaces, field by field, what it names; its calendar is one field.
 """
 
-from collections.abc import Callable, Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from functools import cache
+from typing import Protocol
 
 import holidays
 
 from shared.config import ProductSection
 from shared.events import Calendar, Profile
-from shared.triggers import StreakFacts
+from shared.triggers import Reason, StreakFacts
 from tests.oracle.calendar import Settings, Timeline
 
-LearnedClosed = Callable[[Collection[int], int], frozenset[int]]
-"""(active days before the day, the day) -> the weekdays (0 = Monday) held to be closed."""
+
+class Judgement(Protocol):
+    """What is read from a customer's own past; tuned on real data, so the oracle takes it as given."""
+
+    def learned(self, active: Collection[int], day: int) -> frozenset[int]:
+        """The weekdays (0 = Monday) held to be closed, from the active days before `day`."""
+        ...
+
+    def surprise(
+        self, active: Collection[int], missed: Sequence[int], holidays: str
+    ) -> tuple[float | None, tuple[Reason, ...]]:
+        """How surprising these missed days are together, and the reasons of the last of them."""
+        ...
+
+    def threshold(self, min_surprise: float | None) -> float:
+        """From which surprise on a rule with `expect: history` raises a stop."""
+        ...
 
 
-def nothing_learned(_active: Collection[int], _day: int) -> frozenset[int]:
-    """For histories with `learn_closed_weekdays: false`."""
-    return frozenset()
+class Literal:
+    """The calendar is read literally: nothing is learned, and every miss counts."""
+
+    def learned(self, active: Collection[int], day: int) -> frozenset[int]:
+        return frozenset()
+
+    def surprise(
+        self, active: Collection[int], missed: Sequence[int], holidays: str
+    ) -> tuple[float | None, tuple[Reason, ...]]:
+        return None, ()
+
+    def threshold(self, min_surprise: float | None) -> float:
+        return 0.0
 
 
 @cache
@@ -38,17 +66,9 @@ def _holidays_of(country: str, year: int) -> frozenset[date]:
 
 def merged(old: Profile, new: Profile) -> Profile:
     """`old` with everything that `new` tells."""
-    told = {f: getattr(new, f) for f in new.__struct_fields__ if f not in ("calendar", "properties")}
-    kept = {f: getattr(old, f) if v is None else v for f, v in told.items()}
-    calendar = Calendar(
-        **{
-            f: getattr(new.calendar, f)
-            if getattr(new.calendar, f) not in (None, ())
-            else getattr(old.calendar, f)
-            for f in Calendar.__struct_fields__
-        }
-    )
-    return Profile(**kept, calendar=calendar, properties={**old.properties, **new.properties})
+    named = {f: getattr(new, f) for f in new.__struct_fields__ if getattr(new, f) != getattr(Profile(), f)}
+    fields = {f: getattr(old, f) for f in old.__struct_fields__}
+    return Profile(**{**fields, **named, "properties": {**old.properties, **new.properties}})
 
 
 def calendar_of(section: ProductSection, profile: Profile) -> Calendar:
@@ -57,7 +77,7 @@ def calendar_of(section: ProductSection, profile: Profile) -> Calendar:
     return Calendar(
         closed_weekdays=ours.closed_weekdays if own.closed_weekdays is None else own.closed_weekdays,
         holidays=ours.holidays if own.holidays is None else own.holidays,
-        closures=own.closures or ours.closures,
+        closures=(*ours.closures, *own.closures),
         pause=own.pause,
         learn_closed_weekdays=(
             ours.learn_closed_weekdays if own.learn_closed_weekdays is None else own.learn_closed_weekdays
@@ -88,10 +108,11 @@ def closed_by(calendar: Calendar, day: int) -> bool:
 class Customer:
     """One customer's profile, its days under each zone it had, and the calendar of each day."""
 
+    product_id: str
     id: str
     section: ProductSection
     excused: set[int]
-    learned: LearnedClosed
+    judgement: Judgement
     profile: Profile = field(default_factory=Profile)
     timeline: Timeline = field(init=False)
     calendars: list[tuple[int, Calendar]] = field(init=False)
@@ -100,6 +121,11 @@ class Customer:
         zone, day_starts = self._place()
         self.timeline = Timeline((Settings(zone=zone, day_starts=day_starts),))
         self.calendars = [(0, calendar_of(self.section, self.profile))]
+
+    def correct(self, profile: Profile) -> None:
+        """A new profile whose settings hold as if they always had."""
+        self.profile = profile
+        self.__post_init__()
 
     def change(self, profile: Profile, received_us: int) -> None:
         """A new profile: its settings hold after the usage day in which it was received."""
@@ -113,14 +139,14 @@ class Customer:
 
     def expected(self, day: int, *, judged_on: int, active: Collection[int]) -> bool:
         """Whether use is expected on `day`, by what is known on the day `judged_on`."""
-        calendar = self._calendar_on(judged_on)
+        calendar = self.calendar_on(judged_on)
         if closed_by(calendar, day) or day in self.excused:
             return False
         if not self.timeline.has_length(day) or self.timeline.cut_short_at_start(day):
             return False
         if not calendar.learn_closed_weekdays:
             return True
-        learned = self.learned([a for a in active if a < judged_on], judged_on)
+        learned = self.judgement.learned([a for a in active if a < judged_on], judged_on)
         return date.fromordinal(day).weekday() not in learned
 
     def streak(self, last: int, *, judged_on: int, active: Collection[int]) -> StreakFacts:
@@ -152,7 +178,8 @@ class Customer:
             return zone, _minutes(self.profile.day_starts_at)
         return zone, self.section.day_starts_at.hour * 60 + self.section.day_starts_at.minute
 
-    def _calendar_on(self, day: int) -> Calendar:
+    def calendar_on(self, day: int) -> Calendar:
+        """The calendar in force on a usage day."""
         return [calendar for first, calendar in self.calendars if first <= day][-1]
 
 

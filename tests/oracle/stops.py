@@ -2,20 +2,19 @@
 
 Readings where the pages leave it open:
 
-- Episodes are gone through in their order; of each its stops, then its resumption are told.
-- A reminder is told if its own day may be told, even where the stop before it was not; the resumption
-  names the earliest told stop of its episode.
+- A change touches the episodes that have a missed day after the last use before it; older ones are
+  closed and are not looked at again.
+- Episodes are gone through in their order; of each its stop, its reminders, then its resumption.
+- Reminders follow a stop that was told; a silence whose stop was not told is not reminded of. A
+  resumption names the earliest told stop of its episode.
 - A new stop *moves* if its day was a missed day of an episode of which a told stop is retracted at the
   same moment.
-- A backfilled event that counts as a late one tells retractions and moved stops; what else stands is
-  told after the next change that is not backfill.
+- A backfilled event that counts as a late one tells retractions, moved stops and the resumptions of
+  told episodes; what else stands is told with the next change that touches it.
 """
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
-
-from shared.config import AbsenceRuleSection
-from shared.triggers import Reason
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,33 +50,10 @@ def episodes(active: Collection[int], missed: Collection[int]) -> list[Episode]:
 
 @dataclass(frozen=True, kw_only=True)
 class Stop:
-    """A stop or a reminder: the `episode_day`-th missed day of the episode that starts on `episode`."""
+    """A stop or a reminder: told of a missed day of the episode that starts on `episode`."""
 
     day: int
     episode: int
-    episode_day: int
-    surprise: float | None = None
-    reasons: tuple[Reason, ...] = ()
-
-
-@dataclass(kw_only=True)
-class Book:
-    """What is kept of one customer for one absence rule without an anchor."""
-
-    name: str
-    rule: AbsenceRuleSection
-    active: set[int]
-    missed: set[int] = field(default_factory=set)
-    next_day: int | None = None
-    told_from: int = 0
-    told: list[Stop] = field(default_factory=list)
-    resumed: set[int] = field(default_factory=set)
-
-    def episodes(self) -> list[Episode]:
-        return episodes(self.active, self.missed)
-
-    def told_of(self, episode: int) -> list[Stop]:
-        return sorted((s for s in self.told if s.episode == episode), key=lambda s: s.day)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,41 +64,66 @@ class Retraction:
 @dataclass(frozen=True, kw_only=True)
 class Stopped:
     stop: Stop
+    episode: Episode
 
 
 @dataclass(frozen=True, kw_only=True)
 class Resumed:
-    episode: Episode
     stop: Stop
+    episode: Episode
 
 
 Change = Retraction | Stopped | Resumed
 
 
-def difference(
-    book: Book, standing: dict[int, list[Stop]], *, before: list[Episode], backfilled: bool
-) -> Iterator[Change]:
-    """What is to be told now that `standing` (by episode start) stands; marks it as told.
+@dataclass(kw_only=True)
+class Told:
+    """What was told and not taken back, and the episodes whose end was told."""
 
-    `before` are the episodes before the change, to see which stops move.
-    """
-    retracted = set()
-    for stop in sorted(book.told, key=lambda s: s.day):
-        if any(e.start == stop.episode and stop.day in e.missed for e in book.episodes()):
-            continue
-        yield Retraction(stop=stop)
-        book.told.remove(stop)
-        retracted.add(stop.episode)
-    moving = {day for e in before if e.start in retracted for day in e.missed}
-    for episode in book.episodes():
-        for stop in standing[episode.start]:
-            if any((s.day, s.episode) == (stop.day, stop.episode) for s in book.told):
-                continue
-            if stop.day in moving or (stop.day >= book.told_from and not backfilled):
-                book.told.append(stop)
-                yield Stopped(stop=stop)
-        told = book.told_of(episode.start)
-        ended = episode.ended_on is not None and episode.start not in book.resumed
-        if told and ended and not backfilled:
-            book.resumed.add(episode.start)
-            yield Resumed(episode=episode, stop=told[0])
+    stops: list[Stop] = field(default_factory=list)
+    resumed: set[int] = field(default_factory=set)
+    forgotten: set[int] = field(default_factory=set)
+
+    def of(self, episode: Episode) -> list[Stop]:
+        """The told stops of an episode, the earliest first."""
+        return sorted((s for s in self.stops if s.episode == episode.start), key=lambda s: s.day)
+
+    def retract(self, episodes_now: list[Episode]) -> Iterator[Retraction]:
+        """Takes back what no longer stands: its day is not missed, or its episode begins elsewhere."""
+        for stop in sorted(self.stops, key=lambda s: s.day):
+            if not any(stop.episode == e.start and stop.day in e.missed for e in episodes_now):
+                self.stops.remove(stop)
+                yield Retraction(stop=stop)
+
+    def forget(self, before: int) -> None:
+        """Lets go of the stops of days before `before` that have been told to their end, once and for all."""
+        old = [s for s in self.stops if s.day < before and s.episode in self.resumed]
+        self.forgotten |= {s.episode for s in old}
+        self.stops = [s for s in self.stops if s not in old]
+
+    def tell(
+        self,
+        episode: Episode,
+        *,
+        stop_on: int | None,
+        again: Collection[int],
+        may_tell: Callable[[int], bool],
+    ) -> Iterator[Stopped | Resumed]:
+        """Tells of one episode what was not told; `stop_on` is the day on which its stop stands."""
+        if episode.start in self.forgotten:
+            return
+        if not self.of(episode) and stop_on is not None and may_tell(stop_on):
+            yield self._stopped(Stop(day=stop_on, episode=episode.start), episode)
+        if not self.of(episode):
+            return
+        first = episode.missed.index(self.of(episode)[0].day) + 1
+        for k, day in enumerate(episode.missed, 1):
+            if k in again and k > first and all(s.day != day for s in self.of(episode)):
+                yield self._stopped(Stop(day=day, episode=episode.start), episode)
+        if episode.ended_on is not None and episode.start not in self.resumed:
+            self.resumed.add(episode.start)
+            yield Resumed(stop=self.of(episode)[0], episode=episode)
+
+    def _stopped(self, stop: Stop, episode: Episode) -> Stopped:
+        self.stops.append(stop)
+        return Stopped(stop=stop, episode=episode)

@@ -315,11 +315,12 @@ def test_a_stop_moves_to_the_next_day_missed_together_with_its_retraction(read: 
 
 
 def test_a_streak_made_whole_by_a_late_event_reaches_its_rule_in_the_past(read: Reader) -> None:
-    story = Story().daily("2026-03-01", "2026-03-03").daily("2026-03-05", "2026-03-07")
-    story.use("2026-03-04 10:00", read="2026-03-07 20:00")
+    """It is told as read in order: the seventh day is the 7th; of its first use the hour was not kept."""
+    story = Story().daily("2026-03-01", "2026-03-03").daily("2026-03-05", "2026-03-08")
+    story.use("2026-03-04 10:00", read="2026-03-08 20:00")
     (reached,) = read(story, section({"habit": {"kind": "streak", "days": 7}}))
-    assert (reached.timestamp, reached.data.decided_at) == ("2026-03-04T10:00:00Z", "2026-03-07T20:00:00Z")
-    assert reached.data.streak.length == 7
+    assert (reached.timestamp, reached.data.decided_at) == ("2026-03-07T00:00:00Z", "2026-03-08T20:00:00Z")
+    assert (reached.data.day, reached.data.streak.length) == (date(2026, 3, 7), 7)
 
 
 @pytest.mark.parametrize(
