@@ -11,12 +11,12 @@ import msgspec
 
 from services.evaluator import days
 from services.evaluator.calendar import cutoff_us, opens_us
-from services.evaluator.expectation import MIN_SURPRISE_DEFAULT, Reason, combine
+from services.evaluator.expectation import Expectation, combine
 from services.evaluator.notice import Moment, Notice
 from services.evaluator.past import Past, Streak
 from services.evaluator.rules import AbsenceRule
 from services.evaluator.state import AbsenceState, Stop
-from shared.triggers import RESUMED
+from shared.triggers import RESUMED, Reason
 
 _EVER, _NEVER = 0, 1 << 62  # as days from which on a stop may be told
 _LOOK_AHEAD_DAYS_MAX = 400  # a closed year wakes the customer once in between, and that is all
@@ -192,27 +192,27 @@ def _raised(rule: AbsenceRule, past: Past, episode: Episode) -> _Raised | None:
     streak = past.streak_before(episode.start)
     if streak.length < rule.min_streak:
         return None
-    threshold = _threshold(rule)
-    surprises: tuple[float, ...] = ()
+    surprises: list[float] = []
     for k, day in enumerate(episode.missed, start=1):
         expectation = past.expectation(day)
-        surprises = (*surprises, expectation.surprise)
-        if (surprise := combine(surprises)) >= threshold:
+        surprises.append(expectation.surprise)
+        surprise = combine(surprises)
+        if surprise >= _enough(rule, expectation):
             return _Raised(k, surprise, expectation.reasons, streak)
     return None
 
 
-def _threshold(rule: AbsenceRule) -> float:
+def _enough(rule: AbsenceRule, expectation: Expectation) -> float:
     """How surprising a silence has to be to be told; the calendar alone asks for no surprise."""
     if not rule.from_history:
         return 0.0
-    return MIN_SURPRISE_DEFAULT if rule.min_surprise is None else rule.min_surprise
+    return expectation.enough if rule.min_surprise is None else rule.min_surprise
 
 
 def _reminder(past: Past, episode: Episode, k: int) -> _Raised:
     """The k-th missed day of an episode whose stop was told."""
     expectations = [past.expectation(day) for day in episode.missed[:k]]
-    surprise = combine(tuple(expectation.surprise for expectation in expectations))
+    surprise = combine([expectation.surprise for expectation in expectations])
     return _Raised(k, surprise, expectations[-1].reasons, past.streak_before(episode.start))
 
 

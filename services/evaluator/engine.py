@@ -160,7 +160,22 @@ def settle_days(
     decided_us: int | None,
     excused: frozenset[int],
 ) -> tuple[CustomerState, list[Notice]]:
-    """As `settle`, before words; `decided_us` None: each day is decided at its own deadline."""
+    """As `settle`, before words."""
+    settled, notices = judge(state, product, watermark_us, decided_us, excused)
+    return (state, notices) if settled is state else (_with_due(settled, product, excused), notices)
+
+
+def judge(
+    state: CustomerState,
+    product: Product,
+    watermark_us: int,
+    decided_us: int | None,
+    excused: frozenset[int],
+) -> tuple[CustomerState, list[Notice]]:
+    """As `settle`, before words, with `due_us` left as it was.
+
+    `decided_us` None: each day is decided at its own deadline.
+    """
     notices: list[Notice] = []
     rules: dict[str, RuleState] = {}
     for rule in product.rules:
@@ -171,7 +186,7 @@ def settle_days(
             after = kept
             if excused and kept.missed:
                 after, fresh = absence.excuse(
-                    rule, after, past, decided_us=watermark_us if decided_us is None else decided_us
+                    rule, kept, past, decided_us=watermark_us if decided_us is None else decided_us
                 )
             after, settled = absence.settle(
                 rule, after, past, watermark_us=watermark_us, decided_us=decided_us
@@ -188,8 +203,7 @@ def settle_days(
         notices += fresh
     if not rules:
         return state, notices
-    state = msgspec.structs.replace(state, rules={**state.rules, **rules})
-    return _with_due(state, product, excused), notices
+    return msgspec.structs.replace(state, rules={**state.rules, **rules}), notices
 
 
 def _may_tell(state: CustomerState, product: Product, watermark_us: int, excused: frozenset[int]) -> bool:
@@ -299,29 +313,31 @@ def observe(
 def observe_run(
     state: CustomerState, first: int, last: int, event: str, *, product: Product
 ) -> CustomerState | None:
-    """The state after a use on each of the days first..last, in order and in time; None where some rule
-    may have something to say of one of them, so that they have to be observed one by one.
+    """The state after a use on each of the days first..last, in order and in time, `due_us` left as it
+    was; None where some rule has something to say of one of them, so that they have to be observed one
+    by one.
 
     For histories: a customer's healthy weeks change nothing but its set of days.
     """
     filters = matching_filters(product.filters, event)
-    if first <= state.base + max(state.active.values(), default=1).bit_length() - 1:
+    if not state.active or first < state.base + max(state.active.values()).bit_length():
         return None
     run = days.span(first - state.base, last - state.base)
     active = {**state.active, **{key: state.active.get(key, 0) | run for key in filters}}
+    after = msgspec.structs.replace(state, active=active)
     for rule in product.rules:
-        if rule.filter in filters and not _stays_silent(
-            rule, state.rules.get(rule.name), active[rule.filter], first
-        ):
+        if rule.filter in filters and not _stays_silent(rule, after, first, last):
             return None
-    return _with_due(msgspec.structs.replace(state, active=active), product, frozenset())
+    return after
 
 
-def _stays_silent(rule: Rule, kept: RuleState | None, active: int, first: int) -> bool:
-    """Whether a rule has nothing to say of active days from `first` on, `active` having them already."""
+def _stays_silent(rule: Rule, state: CustomerState, first: int, last: int) -> bool:
+    """Whether a rule has nothing to say of the active days first..last, the latest ones there are."""
+    kept = state.rules.get(rule.name)
     if isinstance(rule, StreakRule):
-        told = isinstance(kept, StreakState) and bool(kept.told) and not rule.repeat
-        return told or (active.bit_count() < rule.days and not rule.by_calendar)
+        streak = kept if isinstance(kept, StreakState) else StreakState()
+        past = past_of(state, rule.filter, frozenset())
+        return not streaks.may_reach(rule, streak, past, first, last)
     if isinstance(rule, AbsenceRule):
         return isinstance(kept, AbsenceState) and first > kept.settled and all(s.resumed for s in kept.told)
     return not isinstance(kept, NeverStartedState) or kept.stage == "over"

@@ -4,8 +4,8 @@ from typing import Literal
 
 import msgspec
 
-from services.evaluator.expectation import Reason
 from services.evaluator.past import NO_STREAK, Streak
+from shared.triggers import Reason
 
 Kind = Literal["reached", "stopped", "retracted", "resumed"]
 

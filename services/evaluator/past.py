@@ -1,13 +1,18 @@
 """A customer's past under one filter: its streaks, and on which days use was expected."""
 
+from functools import lru_cache
+
 import msgspec
 
 from services.evaluator import days
 from services.evaluator.calendar import opens_us
 from services.evaluator.expectation import Expectation, expect, learned_closed
-from services.evaluator.expected import expected_set, holidays_between, is_expected
+from services.evaluator.expected import breaks_of_custom, calendar_days, is_expected, public_holidays
 from services.evaluator.rules import Settings
 from services.evaluator.state import Segment
+
+_KNOWN_AHEAD_DAYS = 3
+"""How far beyond the day judged its public holidays are looked at, itself included."""
 
 
 class Streak(msgspec.Struct, frozen=True):
@@ -66,29 +71,25 @@ class Past(msgspec.Struct, frozen=True):
         """Whether use was expected, as known on that day; never before the first use."""
         if not self.may_be_expected(day) or day <= self.base + days.lowest(self.active):
             return False
-        return not self._learned(day) >> days.weekday(day) & 1
+        return not self.learned(day) >> days.weekday(day) & 1
 
     def expectation(self, day: int) -> Expectation:
         """How surprising it is that the customer was not active on a day, from the days before it."""
-        country = self.settings_on(day).holidays
-        length = day - self.base + HOLIDAYS_AHEAD
-        holidays = holidays_between(country, self.base, length) if country else 0
-        return expect(self.active, self.base, day, holidays=holidays)
+        before = self.active & ((1 << (day - self.base)) - 1)
+        return _expectation(before, self.base, day, self.settings_on(day).holidays)
 
     def streak_ending(self, last: int, judged_on: int) -> Streak:
         """The streak that ends on the active day `last`, read with what is known on `judged_on`."""
         length = last - self.base + 1
         active = self.active & ((1 << length) - 1)
-        expected = expected_set(
-            self.settings_on(judged_on),
-            base=self.base,
-            length=length,
-            learned=self._learned(judged_on),
-            excused=self.excused,
-            cut_short=self.cut_short,
-        )
+        expected = calendar_days(self.settings_on(judged_on), self.base, length)
         holes = expected & ~active
-        begin = days.highest(holes) + 1 if holes else 0
+        if holes:
+            holes &= ~days.weekdays(self.learned(judged_on), self.base, length)
+        for day in (*self.excused, *self.cut_short):
+            if self.base <= day <= last:
+                holes &= ~(1 << (day - self.base))
+        begin = holes.bit_length()
         run = active >> begin
         return Streak(run.bit_count(), self.base + begin + days.lowest(run), last)
 
@@ -97,12 +98,15 @@ class Past(msgspec.Struct, frozen=True):
         last = days.highest_below(self.active, day - self.base)
         return NO_STREAK if last is None else self.streak_ending(self.base + last, day)
 
-    def _learned(self, judged_on: int) -> int:
+    def learned(self, judged_on: int) -> int:
         """The weekdays learned as closed from the active days before the day judged."""
         if not self.settings_on(judged_on).learns:
             return 0
         return learned_closed(self.active, self.base, judged_on)
 
 
-HOLIDAYS_AHEAD = 15
-"""Public holidays up to two weeks after the day judged are known on it."""
+@lru_cache(4096)  # an episode's days are read anew on each further day that it lasts
+def _expectation(active: int, base: int, day: int, country: str) -> Expectation:
+    length = day - base + _KNOWN_AHEAD_DAYS
+    holidays = public_holidays(country, base, length)
+    return expect(active, base, day, holidays=holidays, breaks=breaks_of_custom(country, base, length))

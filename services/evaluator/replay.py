@@ -57,9 +57,8 @@ def replay_customer(
     at = 0
     while at < len(reads):
         read = reads[at]
-        if state.due_us is None or state.due_us <= read.at_us:
-            state, settled = engine.settle_days(state, product, read.at_us + 1, None, _NONE_EXCUSED)
-            notices += settled
+        state, settled = engine.judge(state, product, read.at_us + 1, None, _NONE_EXCUSED)
+        notices += settled
         until = _run_end(reads, at, settings, windows)
         last = reads[until - 1].day
         run = engine.observe_run(state, read.day, last, read.event, product=product) if until > at else None

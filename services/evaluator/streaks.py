@@ -17,9 +17,7 @@ def observe(
 
     A late day may join what lies after it, so the days after it are read too, in order.
     """
-    if past.active.bit_count() < (rule.days if not rule.by_calendar else 1):
-        return state, []
-    if state.told and not rule.repeat:
+    if (state.told and not rule.repeat) or _too_few(rule, past):
         return state, []
     reached = _first_reached(rule, past, day)
     if reached is None or _is_told(state, past, reached):
@@ -28,13 +26,38 @@ def observe(
     return told, [] if silently else [_reached(rule, past, reached, moment)]
 
 
+def may_reach(rule: StreakRule, state: StreakState, past: Past, first: int, last: int) -> bool:
+    """Whether one of the active days first..last, the latest ones there are, may complete a streak."""
+    if (state.told and not rule.repeat) or _too_few(rule, past):
+        return False
+    learned, most, at = -1, 0, first
+    for day in range(first, last + 1):
+        # With the same weekdays closed, a streak grows by a day a day: no need to read it while it is short.
+        known = past.learned(day)
+        if known == learned and most + day - at < rule.days:
+            continue
+        streak = past.streak_ending(day, day)
+        if _is_enough(rule, streak):
+            return True
+        learned, most, at = known, streak.calendar_days if rule.by_calendar else streak.length, day
+    return False
+
+
+def _too_few(rule: StreakRule, past: Past) -> bool:
+    return not rule.by_calendar and past.active.bit_count() < rule.days
+
+
+def _is_enough(rule: StreakRule, streak: Streak) -> bool:
+    return (streak.calendar_days if rule.by_calendar else streak.length) >= rule.days
+
+
 def _first_reached(rule: StreakRule, past: Past, day: int) -> Streak | None:
     """The streak through `day` as it was when it first was long enough, `last_on` being that day."""
     for bit in days.each(past.active >> (day - past.base)):
         streak = past.streak_ending(day + bit, day + bit)
         if streak.started_on > day:
             return None
-        if (streak.calendar_days if rule.by_calendar else streak.length) >= rule.days:
+        if _is_enough(rule, streak):
             return streak
     return None
 

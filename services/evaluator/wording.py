@@ -2,12 +2,11 @@
 
 from datetime import date
 
-from services.evaluator.expectation import Reason as Evidence
 from services.evaluator.notice import Notice
 from services.evaluator.past import Streak
 from services.evaluator.state import CustomerState
 from shared.clock import rfc3339
-from shared.triggers import CustomerFacts, Reason, StreakFacts, Trigger, TriggerData, trigger_id
+from shared.triggers import CustomerFacts, StreakFacts, Trigger, TriggerData, trigger_id
 
 
 def to_trigger(notice: Notice, state: CustomerState, product_id: str, customer_id: str) -> Trigger:
@@ -23,7 +22,7 @@ def to_trigger(notice: Notice, state: CustomerState, product_id: str, customer_i
             decided_at=rfc3339(notice.decided_us),
             cutoff_at=None if notice.cutoff_us is None else rfc3339(notice.cutoff_us),
             surprise=notice.surprise,
-            reasons=tuple(_reason(evidence) for evidence in notice.reasons),
+            reasons=notice.reasons,
             episode_day=notice.episode_day,
             missed_days=notice.missed_days,
             stopped_id=(
@@ -60,10 +59,6 @@ def _id(notice: Notice, type_: str, day: int, product_id: str, customer_id: str)
 
 def _iso(day: int) -> str:
     return date.fromordinal(day).isoformat() if day else ""
-
-
-def _reason(evidence: Evidence) -> Reason:
-    return Reason(code=evidence.code, values={"counts": list(evidence.values)})
 
 
 def _customer(state: CustomerState, customer_id: str) -> CustomerFacts:
