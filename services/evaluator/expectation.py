@@ -44,7 +44,7 @@ class Expectation(Struct, frozen=True, kw_only=True):
     reasons: tuple[Reason, ...] = ()
 
 
-MIN_SURPRISE_DEFAULT: Final = 0.965
+MIN_SURPRISE_DEFAULT: Final = 0.967
 """Enough for a customer that comes daily: some 4 false calls a year (docs/calls.md)."""
 
 MIN_SURPRISE_LEAST: Final = 0.5
