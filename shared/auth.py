@@ -154,6 +154,11 @@ class KeyRing:
             raise Unauthorized(_UNKNOWN)
         return key
 
+    async def check(self) -> None:
+        """Raises StoreUnavailable where keys cannot be looked up (readiness)."""
+        async with self._database.read() as connection:
+            await connection.execute(select(api_keys.c.prefix).limit(1))
+
     def _cached(self, key_hash: bytes, now_us: int, seconds_max: int) -> ApiKey | None:
         known = self._known.get(key_hash)
         # An entry from the future means that the clock was set back; it must not live on for hours.
@@ -228,6 +233,8 @@ async def authorize(keyring: KeyRing, secret: str | None, scope: Scope) -> ApiKe
 
 # Only so that the OpenAPI page shows the scheme; the header itself is read by presented_key.
 _bearer = HTTPBearer(auto_error=False, scheme_name="ApiKey", description="An API key, `ut_...`")
+DOCUMENTED = Security(_bearer)
+"""For `dependencies=` of a router whose endpoints call authorize themselves."""
 
 
 def require(keyring: KeyRing, scope: Scope) -> Callable[..., Awaitable[ApiKey]]:

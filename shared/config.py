@@ -6,6 +6,7 @@
 import re
 from collections.abc import Iterator, Mapping
 from datetime import date, time, timedelta
+from functools import cache
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo, available_timezones
 
@@ -62,9 +63,15 @@ def parse_weekdays(value: object) -> tuple[int, ...]:
     return tuple(sorted(days))
 
 
+@cache
+def _zones() -> frozenset[str]:
+    # Listing them walks the zone directory, which takes milliseconds: too long for every row of a file.
+    return frozenset(available_timezones())
+
+
 def check_time_zone(value: str) -> str:
     """An IANA zone known to the zone data in use."""
-    if value not in available_timezones():
+    if value not in _zones():
         raise ValueError(f"{value!r} is no IANA time zone, such as Asia/Tokyo or Europe/Berlin")
     ZoneInfo(value)
     return value

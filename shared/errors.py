@@ -54,6 +54,13 @@ class RequestTimeout(TransientError):
     code = "request_timeout"
 
 
+class UnknownProduct(TransientError):
+    """A good key of a product that the configuration does not have; an operator mends that."""
+
+    code = "unknown_product"
+    retry_after_seconds = 30
+
+
 class Fenced(TransientError):
     """Another worker has moved this partition's offset: roll back, forget the cache, position anew."""
 
@@ -68,6 +75,12 @@ class OffsetOutOfRange(PermanentError):
     def __init__(self, message: str, *, partition: int | None = None) -> None:
         super().__init__(message)
         self.partition = partition
+
+
+class Unreadable(OffsetOutOfRange):
+    """The records at the stored offset cannot be decoded: stop the partition and alarm, skip nothing."""
+
+    code = "unreadable"
 
 
 class ConfigError(PermanentError):

@@ -191,7 +191,7 @@ async def _on_validation_error(_request: Request, error: Exception) -> Response:
     found = error.errors()
     if any(problem["type"] == "json_invalid" for problem in found):
         return _error(400, NotParseable.code, "the body is not JSON")
-    lines = [f"{_place(problem['loc'])}: {problem['msg']}" for problem in found]
+    lines = [f"{_place(problem['loc'])}: {_said(problem)}" for problem in found]
     return _error(422, InvalidInput.code, lines[0], detail="; ".join(lines))
 
 
@@ -208,6 +208,12 @@ async def _on_disconnect(_request: Request, _error_: Exception) -> Response:
 async def _on_bug(_request: Request, _error_: Exception) -> Response:
     # The server writes the traceback to its own log; the sender only learns that it may try again.
     return _error(500, "internal", "an error on our side; it is in the service's log")
+
+
+def _said(problem: Mapping[str, Any]) -> str:
+    if problem["type"] == "extra_forbidden":
+        return "unknown field"
+    return str(problem["msg"]).removeprefix("Value error, ")
 
 
 def _place(loc: tuple[int | str, ...]) -> str:

@@ -1,12 +1,14 @@
 """CSV as spreadsheets save it, row by row, each with its line; a bad row spoils no other. Pure."""
 
 import csv
+import io
 from collections.abc import Iterator, Mapping
 
 import msgspec
 
-from shared.errors import InvalidInput, NotParseable
+from shared.errors import InvalidInput, NotParseable, TooLarge
 
+LINES_MAX = 20_000
 LINES_PER_ROW_MAX = 20
 _DELIMITERS = ",;\t"
 
@@ -33,9 +35,11 @@ def read_rows(text: str, *, required: str) -> Iterator[Row]:
     """The rows under a heading that has the column `required`; blank rows are left out.
 
     A row with too many cells or a stray quotation mark carries its error. Raises NotParseable where
-    the heading itself is of no use.
+    the heading itself is of no use, TooLarge for more lines than are taken at once.
     """
-    lines = text.splitlines(keepends=True)
+    lines = list(io.StringIO(text, newline=None))
+    if len(lines) > LINES_MAX:
+        raise TooLarge(f"{LINES_MAX} lines at the most in a body; send it in parts")
     delimiter = max(_DELIMITERS, key=lines[0].count) if lines else ","
     heading = _heading(_cells(lines[0], delimiter) if lines else None, required)
     at = 1

@@ -24,6 +24,7 @@ from shared.events import Calendar, Profile
 CLOSURES_MAX = 400
 
 _CALENDAR_FIELDS = ("closed_weekdays", "holidays", "closures", "pause", "learn_closed_weekdays")
+_DAY = re.compile(r"([0-9]{4})[-/]([0-9]{1,2})[-/]([0-9]{1,2})")
 _BETWEEN_PERIODS = re.compile(r"[\s,;]+")
 
 
@@ -75,6 +76,17 @@ def parse_pause(value: object) -> object:
     return parse_period(value)
 
 
+def parse_day(value: object) -> date:
+    """`2026-03-02`, or `2026/3/2` as spreadsheets in Japan write it; never a number."""
+    match = _DAY.fullmatch(value.strip()) if isinstance(value, str) else None
+    try:
+        if match:
+            return date(int(match[1]), int(match[2]), int(match[3]))
+    except ValueError:
+        pass  # The month or the day is none; the message below says so.
+    raise ValueError("a day is written 2026-03-02")
+
+
 def _in_order(period: tuple[date, date | None]) -> tuple[date, date | None]:
     if period[1] is not None and period[1] < period[0]:
         raise ValueError("it ends before it starts")
@@ -82,9 +94,10 @@ def _in_order(period: tuple[date, date | None]) -> tuple[date, date | None]:
 
 
 Text = Annotated[str, Field(max_length=NAME_CHARS_MAX), AfterValidator(_one_line)]
-Closure = Annotated[tuple[date, date], AfterValidator(_in_order)]
+Day = Annotated[date, BeforeValidator(parse_day, json_schema_input_type=date)]
+Closure = Annotated[tuple[Day, Day], AfterValidator(_in_order)]
 Closures = Annotated[tuple[Closure, ...], Field(max_length=CLOSURES_MAX), BeforeValidator(parse_periods)]
-Pause = Annotated[tuple[date, date | None], AfterValidator(_in_order), BeforeValidator(parse_pause)]
+Pause = Annotated[tuple[Day, Day | None], AfterValidator(_in_order), BeforeValidator(parse_pause)]
 Money = Annotated[float, AfterValidator(_not_nan)]
 Properties = Annotated[dict[str, Any], AfterValidator(_not_deep)]
 
@@ -121,9 +134,9 @@ class ProfileBody(CalendarBody):
     segment: Text | None = None
     phone: Text | None = None
     contact_window: Window | None = None
-    contract_started_on: date | None = None
+    contract_started_on: Day | None = None
     mrr: Money | None = None
-    renewal_on: date | None = None
+    renewal_on: Day | None = None
     properties: Properties = {}
 
     @model_validator(mode="after")
