@@ -27,7 +27,8 @@ from services.evaluator.expectation import (
     customary_breaks,
     expect,
     learned_closed,
-)from services.notifier.peers import common_cause, release_day
+)
+from services.notifier.peers import common_cause, release_day
 
 DATA = Path(os.environ.get("USAGE_TRIGGERS_DATA", Path(__file__).parents[1] / "../shared/data"))
 HALF_SALT = "calls"
@@ -223,7 +224,7 @@ def from_history(country: str | None, closed_days: frozenset[int]) -> Judge:
 
 
 def with_peers(measured: Sequence[Measured]) -> tuple[float, float]:
-    """False calls a customer and year if common causes are waited out; the share of days of use they fall on."""
+    """False calls a year when common causes are waited out; the share of days of use that have one."""
     stops = [(gap.stopped_day, gap.after) for one in measured for gap in one.gaps]
     stopped = Counter(day for day, _ in stops if day is not None)
     watched = Counter(day for one in measured for day in range(one.days[1], one.days[-1] + 1))
