@@ -25,7 +25,9 @@ def app() -> FastAPI:
     async def put(person_id: int, person: Annotated[Person, Body()]) -> Person:
         """The whole person.
 
-        curl -X PUT '{"name": "<i>"}'
+            curl -X PUT '{"name": "<i>"}'
+
+        And nothing else.
         """
         return person
 
