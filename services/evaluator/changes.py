@@ -42,7 +42,6 @@ class UnsentRow(msgspec.Struct, frozen=True, kw_only=True):
     """An outbox row to be relayed; `seq` orders the rows of a partition as they were decided."""
 
     seq: int
-    topic: str
     product: str
     customer_id: str
     value: bytes

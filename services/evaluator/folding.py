@@ -3,9 +3,9 @@
     fold_records    records in, in the order of the log, up to where a sweep has to come first
     sweep           customers that are due in, each judged at the watermark
 
-A row is due again only after the watermark at which it was written: its `due_us` is the
-state's or the watermark. So the sweep of a tick meets each customer once, whatever was folded meanwhile, and what is decided does not
-depend on how records and sweep took turns (decision record 0041).
+A row is due again only after the watermark at which it was written: its `due_us` is the later of the state's
+and the watermark. So the sweep of a tick meets each customer once, whatever was folded meanwhile, and what is
+decided does not depend on how records and sweep took turns (decision record 0041).
 """
 
 from collections import Counter

@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import date
 from typing import Any
 
-from sqlalchemy import Row, Text, any_, func, literal, select, update
+from sqlalchemy import Row, Text, any_, literal, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -102,11 +102,15 @@ class EvaluatorStore:
 
     async def next_due_us(self, partition: int, products: Collection[str]) -> int | None:
         """The earliest `due_us` of the partition; None when nobody is waited for."""
-        query = select(func.min(customers.c.due_us)).where(
-            customers.c.partition == partition, customers.c.product.in_(products)
+        query = (
+            select(customers.c.due_us)
+            .where(customers.c.partition == partition, customers.c.product.in_(products))
+            .where(customers.c.due_us.is_not(None))
+            .order_by(customers.c.due_us)
+            .limit(1)
         )
         async with self._database.read() as connection:
-            due_us: int | None = (await connection.execute(query)).scalar_one()
+            due_us: int | None = (await connection.execute(query)).scalar_one_or_none()
         return due_us
 
     async def excused(self, partition: int) -> Excused:
@@ -127,11 +131,12 @@ class EvaluatorStore:
 
     # The outbox
 
-    async def unsent(self, partitions: Collection[int], *, rows_max: int) -> list[UnsentRow]:
-        """The oldest rows of these partitions that are not marked sent, in the order they were decided."""
+    async def unsent(self, topic: str, partitions: Collection[int], *, rows_max: int) -> list[UnsentRow]:
+        """The oldest rows of a topic, of these partitions, that are not marked sent, in the order decided."""
         query = (
-            select(outbox.c.seq, outbox.c.topic, outbox.c.product, outbox.c.customer_id, outbox.c.value)
-            .where(outbox.c.sent_us.is_(None), outbox.c.partition.in_(sorted(partitions)))
+            select(outbox.c.seq, outbox.c.product, outbox.c.customer_id, outbox.c.value)
+            .where(outbox.c.sent_us.is_(None), outbox.c.topic == topic)
+            .where(outbox.c.partition.in_(sorted(partitions)))
             .order_by(outbox.c.seq)
             .limit(rows_max)
         )
