@@ -1,0 +1,141 @@
+"""Membership of a consumer group: says which partitions are ours, and reads nothing.
+
+aiokafka hands out records before its listener has run, swallows what a listener raises, and blocks
+`getmany` while a group is being shared out. So one client is a member and another reads, by
+`assign()`, what this one owns and the store has positioned (decision record 0012).
+"""
+
+import asyncio
+import logging
+from collections.abc import Collection, Mapping
+
+from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
+from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
+from aiokafka.errors import KafkaError
+
+from shared.errors import LogUnavailable
+from shared.log.aiokafka_inside import abandon_consumer, is_dead, raise_group_errors, stop_consumer
+from shared.log.kafka_connection import KafkaConnection, cause
+
+CONNECT_SECONDS = 5.0
+SESSION_SECONDS = 6.0
+"""A killed member's partitions are idle that long; the shortest that a broker allows unless told so."""
+HEARTBEAT_SECONDS = 1.0
+REBALANCE_SECONDS = 8.0
+"""How long a group waits for a member that does not come back, before it goes on without it."""
+IDLE_SECONDS_MAX = 120.0
+"""A member that does not ask for records that long is stuck: its partitions go to the others."""
+COMMIT_SECONDS = 5.0
+
+_log = logging.getLogger(__name__)
+
+
+class Membership(ConsumerRebalanceListener):  # type: ignore[misc]
+    """One member of `group` on `topic`. `generation` changes whenever positions have become void."""
+
+    def __init__(self, connection: KafkaConnection, topic: str, group: str) -> None:
+        self._connection = connection
+        self._topic = topic
+        self._group = group
+        self._member: AIOKafkaConsumer | None = None
+        self._committing: asyncio.Task[None] | None = None
+        self._offsets: dict[TopicPartition, int] = {}
+        self.owned: frozenset[int] = frozenset()
+        self.generation = 0
+        self.changed = asyncio.Event()  # set when `owned` has changed
+
+    async def join(self) -> None:
+        """Be a member, anew if the client has failed; raises LogUnavailable when no broker answers."""
+        if self._member is None:
+            self._member = await self._start_member()
+
+    async def look(self) -> None:
+        """Notice what has become of the member; it joins anew when its client has failed."""
+        await self.join()
+        assert self._member is not None
+        try:
+            raise_group_errors(self._member)
+        except KafkaError as error:
+            await self._lose(error)
+        else:
+            if is_dead(self._member):
+                await self._lose(RuntimeError("a background task has ended"))
+
+    def commit(self, offsets: Mapping[int, int]) -> None:
+        """Tell the group in the background: nothing but dashboards depends on it."""
+        self._offsets |= {TopicPartition(self._topic, p): offset for p, offset in offsets.items()}
+        if self._committing is None or self._committing.done():
+            self._committing = asyncio.create_task(self._commit())
+
+    async def leave(self) -> None:
+        """Leave the group, so that it shares our partitions at once."""
+        if self._committing is not None:
+            await asyncio.wait([self._committing], timeout=COMMIT_SECONDS)
+            self._committing.cancel()
+        self._own(frozenset())
+        member, self._member = self._member, None
+        if member is not None:
+            await stop_consumer(member)
+
+    # What aiokafka calls. Nothing here waits or raises: it only marks what is ours.
+
+    def on_partitions_revoked(self, revoked: Collection[TopicPartition]) -> None:
+        self._own(frozenset())
+
+    def on_partitions_assigned(self, assigned: Collection[TopicPartition]) -> None:
+        assert self._member is not None
+        for place in assigned:
+            # The member fetches nothing: without a position of its own it would ask for a committed one.
+            self._member.seek(place, 0)
+            self._member.pause(place)
+        self._own(frozenset(place.partition for place in assigned))
+
+    def _own(self, partitions: frozenset[int]) -> None:
+        self.owned = partitions
+        self.generation += 1
+        self.changed.set()
+
+    async def _start_member(self) -> AIOKafkaConsumer:
+        member = AIOKafkaConsumer(
+            **self._connection.arguments(),
+            group_id=self._group,
+            enable_auto_commit=False,
+            auto_offset_reset="none",
+            session_timeout_ms=round(SESSION_SECONDS * 1000),
+            heartbeat_interval_ms=round(HEARTBEAT_SECONDS * 1000),
+            rebalance_timeout_ms=round(REBALANCE_SECONDS * 1000),
+            request_timeout_ms=round((REBALANCE_SECONDS + SESSION_SECONDS) * 1000),
+            max_poll_interval_ms=round(IDLE_SECONDS_MAX * 1000),
+            partition_assignment_strategy=(RoundRobinPartitionAssignor,),
+        )
+        try:
+            async with asyncio.timeout(CONNECT_SECONDS):
+                await member.start()
+        except (TimeoutError, KafkaError, OSError) as error:
+            await abandon_consumer(member)
+            raise LogUnavailable(f"Kafka does not answer: {cause(error)}") from error
+        except BaseException:
+            await abandon_consumer(member)
+            raise
+        # Only now, because `start` would wait for the group to settle, which can take for ever.
+        member.subscribe([self._topic], listener=self)
+        return member
+
+    async def _lose(self, error: Exception) -> None:
+        _log.warning("group %s on %s: joining anew after %s", self._group, self._topic, cause(error))
+        self._own(frozenset())
+        member, self._member = self._member, None
+        if member is not None:
+            await abandon_consumer(member)
+
+    async def _commit(self) -> None:
+        while self._offsets and self._member is not None:
+            offsets, self._offsets = self._offsets, {}
+            ours = {place: offset for place, offset in offsets.items() if place.partition in self.owned}
+            try:
+                async with asyncio.timeout(COMMIT_SECONDS):
+                    await self._member.commit(ours)
+            except (TimeoutError, KafkaError, OSError) as error:
+                # The next batch commits again, and where we read on is not decided by this.
+                _log.info("group %s: offsets not committed: %s", self._group, cause(error))
+                return
