@@ -13,7 +13,7 @@ from typing import IO, Any, cast
 
 import msgspec
 
-from shared.errors import SetupError
+from shared.errors import NotParseable, SetupError
 
 SHOWN_PER_REASON_MAX = 5
 LINES_PER_ROW_MAX = 20
@@ -47,11 +47,15 @@ class Rejections:
 
 
 class Table:
-    """A file of rows. `position` of `size` bytes are read; `size` is 0 where nobody knows it."""
+    """A file of rows. `position` of `size` bytes are read; `size` is 0 where nobody knows it.
+
+    `is_csv` is known once the first row was asked for.
+    """
 
     def __init__(self, name: str) -> None:
         """Opens `name`, `-` for standard input. Raises SetupError when it cannot be read."""
         self.name = name
+        self.is_csv = False
         try:
             # Closed by rows(), when it has given the last one.
             self._raw = cast(io.BufferedReader, sys.stdin.buffer) if name == "-" else Path(name).open("rb")  # noqa: SIM115
@@ -77,11 +81,18 @@ class Table:
             if first.lstrip().startswith("{"):
                 yield from _json_rows(first, lines, rejected)
             else:
+                self.is_csv = True
                 yield from _csv_rows(self.name, first, lines, rejected, required=required, known=known)
         except (OSError, EOFError) as error:
             raise SetupError(f"cannot read {self.name}: {error}") from error
         finally:
             self._raw.close()
+
+
+def check_utf8(text: str, column: str) -> None:
+    """Raises NotParseable where the file had bytes that are not UTF-8."""
+    if not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text):
+        raise NotParseable(f"{column} is not UTF-8 (from Excel: save as CSV UTF-8)")
 
 
 def _text(raw: io.BufferedReader) -> Iterator[str]:

@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from datetime import date, datetime
 from typing import Any, NamedTuple
 
-from services.commands.tables import Rejections, Row, Table
+from services.commands.tables import Rejections, Row, Table, check_utf8
 from services.ingest.limits import Terms, check_day, check_id, check_instant, check_name, instant_us
-from shared.errors import InvalidInput, NotParseable
+from shared.errors import InvalidInput
 
 COLUMNS = ("customer_id", "occurred_at", "date", "event", "event_id", "user_id")
 _NOT_PROPERTIES = frozenset((*COLUMNS, "occurred_on", "properties"))
@@ -105,7 +105,7 @@ def _checked_name(column: str, value: object) -> str:
     if value is None or value == "":
         raise InvalidInput(f"{column} is missing")
     if isinstance(value, str):
-        _check_utf8(value, column)
+        check_utf8(value, column)
     if column == "event":
         if not isinstance(value, str):
             raise InvalidInput("event is not text")
@@ -123,14 +123,9 @@ def _properties(row: Row) -> dict[str, Any]:
     for column, value in row.items():
         if column not in _NOT_PROPERTIES and value is not None and value != "":
             if isinstance(value, str):
-                _check_utf8(value, column)
+                check_utf8(value, column)
             found[column] = value
     return found
-
-
-def _check_utf8(text: str, column: str) -> None:
-    if not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text):
-        raise NotParseable(f"{column} is not UTF-8 (from Excel: save as CSV UTF-8)")
 
 
 def _shown(text: str) -> str:
