@@ -1,0 +1,114 @@
+"""Which deliveries follow from a step, and which are taken back."""
+
+import msgspec
+
+from services.notifier.announce import Delivery, Mail, mail_of
+from services.notifier.tasks import Step, Task, acknowledge, finish, raised, resumed, snooze, woken
+from tests.unit.notifier.cases import HOUR, MINUTE, NOON, config, plan, resumption, stop, task
+
+CHANNELS = config().channels
+LATER = NOON + HOUR
+
+
+def opened(**values: object) -> tuple[Task, list[Delivery]]:
+    step = raised(None, stop(), plan(**values), NOON)  # type: ignore[arg-type]
+    return step.task, list(mail_of(step, [], CHANNELS, NOON).new)
+
+
+def delivered(deliveries: list[Delivery]) -> list[Delivery]:
+    return [msgspec.structs.replace(d, state="delivered", next_attempt_us=None) for d in deliveries]
+
+
+def mail(step: Step, earlier: list[Delivery], now_us: int = LATER) -> Mail:
+    return mail_of(step, earlier, CHANNELS, now_us)
+
+
+def test_a_task_is_announced_once_a_channel_when_its_window_opens() -> None:
+    _, deliveries = opened(notify_us=NOON + MINUTE)
+    assert [(d.channel, d.kind, d.next_attempt_us) for d in deliveries] == [
+        ("cs-slack", "opened", NOON + MINUTE),
+        ("phone", "opened", NOON + MINUTE),
+    ]
+    assert [d.id for d in deliveries] == [f"{stop().id}.cs-slack", f"{stop().id}.phone"]
+
+
+def test_a_channel_that_wants_facts_at_once_does_not_wait_for_the_window() -> None:
+    at_once = {**CHANNELS, "phone": CHANNELS["phone"].model_copy(update={"timing": "at_once"})}
+    step = raised(None, stop(), plan(notify_us=LATER), NOON)
+    assert [d.next_attempt_us for d in mail_of(step, [], at_once, NOON).new] == [LATER, NOON]
+
+
+def test_a_channel_that_the_configuration_lost_is_passed_over() -> None:
+    step = raised(None, stop(), plan(channels=("gone", "phone")), NOON)
+    assert [d.channel for d in mail(step, []).new] == ["phone"]
+
+
+def test_an_end_is_told_only_where_the_beginning_was() -> None:
+    one, (slack, phone) = opened()
+    earlier = [*delivered([slack]), phone]
+    found = mail(resumed(one, resumption(stop()), LATER), earlier)
+    assert [(d.channel, d.kind) for d in found.new] == [("cs-slack", "closed")]
+    assert found.withdrawn == (phone.id,)
+
+
+def test_where_nobody_heard_of_a_stop_nobody_hears_of_its_end() -> None:
+    one, deliveries = opened()
+    found = mail(resumed(one, resumption(stop()), LATER), deliveries)
+    assert found.new == ()
+    assert set(found.withdrawn) == {d.id for d in deliveries}
+
+
+def test_what_may_have_arrived_counts_as_told() -> None:
+    one, (slack, phone) = opened()
+    unsure = [msgspec.structs.replace(slack, uncertain=True), phone]
+    found = mail(resumed(one, resumption(stop()), LATER), unsure)
+    assert [d.channel for d in found.new] == ["cs-slack"]
+
+
+def test_an_end_waits_behind_a_beginning_that_is_being_sent() -> None:
+    one, (slack, phone) = opened()
+    sending = [msgspec.structs.replace(slack, lease_until_us=LATER + MINUTE), phone]
+    (end,) = mail(resumed(one, resumption(stop()), LATER), sending).new
+    assert end.next_attempt_us == LATER + MINUTE
+
+
+def test_a_second_stop_replaces_the_message_that_people_have_not_read_yet() -> None:
+    one, deliveries = opened()
+    found = mail(raised(one, stop(day="2026-03-04"), plan(), LATER), deliveries)
+    assert [(d.channel, d.kind) for d in found.new] == [("cs-slack", "again"), ("phone", "again")]
+    assert found.withdrawn == (f"{stop().id}.cs-slack",)  # the machine gets both facts
+
+
+def test_a_machine_gets_the_second_stop_of_a_call_in_hand_and_people_do_not() -> None:
+    one, deliveries = opened()
+    taken = acknowledge(one, "csm-1", NOON).task
+    found = mail(raised(taken, stop(day="2026-03-04"), plan(), LATER), delivered(deliveries))
+    assert [d.channel for d in found.new] == ["phone"]
+
+
+def test_snoozing_takes_back_messages_to_people_alone() -> None:
+    one, (slack, phone) = opened(notify_us=LATER)
+    found = mail(snooze(one, "csm-1", LATER, "", NOON), [slack, phone])
+    assert found.withdrawn == (slack.id,)
+
+
+def test_a_call_already_made_takes_back_everything_unsent() -> None:
+    one, (slack, phone) = opened()
+    found = mail(finish(one, "csm-1", "reached", "", LATER), [*delivered([slack]), phone])
+    assert found == Mail(withdrawn=(phone.id,))
+
+
+def test_a_snoozed_task_nudges_people_at_its_new_time() -> None:
+    one, deliveries = opened()
+    asleep = snooze(one, "csm-1", LATER, "", NOON).task
+    times = msgspec.structs.replace(asleep.plan.times, notify_us=LATER + MINUTE)
+    (nudge,) = mail(woken(asleep, times, LATER), delivered(deliveries)).new
+    assert (nudge.channel, nudge.kind, nudge.next_attempt_us) == ("cs-slack", "woken", LATER + MINUTE)
+
+
+def test_two_nudges_of_one_task_are_two_deliveries() -> None:
+    one = snooze(task(), "csm-1", LATER, "", NOON).task
+    (first,) = mail(woken(one, one.plan.times, LATER), []).new
+    again = snooze(woken(one, one.plan.times, LATER).task, "csm-1", LATER + HOUR, "", LATER).task
+    (second,) = mail(woken(again, one.plan.times, LATER + HOUR), [first], LATER + HOUR).new
+    assert first.id != second.id
