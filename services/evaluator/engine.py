@@ -304,9 +304,11 @@ def observe(
         if rule.filter not in fresh:
             continue
         past = past_of(state, rule.filter, excused)
-        rules[rule.name], told = _observe_rule(rule, rules.get(rule.name), past, use, moment, backfill)
+        judged, told = _observe_rule(rule, rules.get(rule.name), past, use, moment, backfill)
+        if judged is not None:
+            rules[rule.name] = judged
         notices += told
-    state = msgspec.structs.replace(state, rules={name: rule for name, rule in rules.items() if rule})
+    state = msgspec.structs.replace(state, rules=rules)
     return _with_due(state, product, excused), notices
 
 

@@ -72,6 +72,7 @@ def replay_customer(
     end_us = _end_us(settings, windows, last_on)
     state, settled = engine.settle_days(state, product, end_us, None, _NONE_EXCUSED)
     notices += [notice for notice in settled if notice.day <= last_on]
+    notices.sort(key=_decided_us)  # rules are settled one after another; the reader wants the order of time
     return Replayed(state, engine.worded(state, product, customer_id, notices))
 
 
@@ -89,6 +90,10 @@ def _in_order(uses: Iterable[DatedUse], settings: Settings, last_on: int) -> lis
 
 def _at_us(read: _Read) -> int:
     return read.at_us
+
+
+def _decided_us(notice: Notice) -> int:
+    return notice.decided_us
 
 
 def _run_end(
