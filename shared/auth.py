@@ -4,6 +4,7 @@ A key is `ut_<8 hex>_<43 characters>`: a visible prefix to name it by, and 32 ra
 randomness cannot be guessed, so one SHA-256 keeps it safe at rest; slow hashes are for passwords.
 """
 
+import asyncio
 import base64
 import binascii
 import hashlib
@@ -59,8 +60,11 @@ class ApiKey(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Known(msgspec.Struct, frozen=True):
+    """A key as last read, and when the database was last asked for it, successfully or not."""
+
     key: ApiKey
     read_us: int
+    asked_us: int
 
 
 class KeyRing:
@@ -82,6 +86,7 @@ class KeyRing:
         self._token_bytes = token_bytes
         self._cached_max = cached_max
         self._known: OrderedDict[bytes, _Known] = OrderedDict()
+        self._lookups: dict[bytes, asyncio.Task[ApiKey]] = {}
 
     async def create(
         self, product: str, *, name: str = "", scopes: Collection[Scope] = DEFAULT_SCOPES
@@ -147,9 +152,11 @@ class KeyRing:
             raise Unauthorized("this is no API key; `usage-triggers keys create` makes one")
         now_us = self._clock.now_us()
         key_hash = _hash(secret)
-        key = self._cached(key_hash, now_us, CACHED_SECONDS)
-        if key is None:
-            key = await self._looked_up(shape[1], key_hash, now_us)
+        known = self._known.get(key_hash)
+        if known is not None and _within(known.asked_us, now_us, CACHED_SECONDS):
+            key = known.key
+        else:
+            key = await self._looked_up_once(shape[1], key_hash, now_us)
         if key.revoked_us is not None and key.revoked_us <= now_us:
             raise Unauthorized(_UNKNOWN)
         return key
@@ -159,25 +166,29 @@ class KeyRing:
         async with self._database.read() as connection:
             await connection.execute(select(api_keys.c.prefix).limit(1))
 
-    def _cached(self, key_hash: bytes, now_us: int, seconds_max: int) -> ApiKey | None:
-        known = self._known.get(key_hash)
-        # An entry from the future means that the clock was set back; it must not live on for hours.
-        if known is None or not 0 <= now_us - known.read_us < seconds_max * _SECOND_US:
-            return None
-        return known.key
+    async def _looked_up_once(self, prefix: str, key_hash: bytes, now_us: int) -> ApiKey:
+        """A hundred requests that find the same key out of date ask the database once."""
+        lookup = self._lookups.get(key_hash)
+        if lookup is None:
+            lookup = asyncio.create_task(self._looked_up(prefix, key_hash, now_us))
+            self._lookups[key_hash] = lookup
+            lookup.add_done_callback(lambda _: self._lookups.pop(key_hash, None))
+        # One request that is given up must not take the answer from the others.
+        return await asyncio.shield(lookup)
 
     async def _looked_up(self, prefix: str, key_hash: bytes, now_us: int) -> ApiKey:
         try:
             key = await self._read(prefix, key_hash)
         except StoreUnavailable:
-            known = self._cached(key_hash, now_us, STALE_SECONDS)
-            if known is None:
+            known = self._known.get(key_hash)
+            if known is None or not _within(known.read_us, now_us, STALE_SECONDS):
                 raise
-            return known
+            self._remember(key_hash, _Known(known.key, known.read_us, now_us))
+            return known.key
         if key is None:
             self._known.pop(key_hash, None)
             raise Unauthorized(_UNKNOWN)
-        self._remember(key_hash, _Known(key, now_us))
+        self._remember(key_hash, _Known(key, now_us, now_us))
         await self._note_use(key, now_us)
         return key
 
@@ -250,6 +261,11 @@ def require(keyring: KeyRing, scope: Scope) -> Callable[..., Awaitable[ApiKey]]:
 
 
 _UNKNOWN = "unknown or revoked API key"
+
+
+def _within(since_us: int, now_us: int, seconds_max: int) -> bool:
+    # An instant in the future means that the clock was set back; then it counts as long ago.
+    return 0 <= now_us - since_us < seconds_max * _SECOND_US
 
 
 def _hash(secret: str) -> bytes:

@@ -1,5 +1,6 @@
 """API keys: their shape, their life, and who gets in with them."""
 
+import asyncio
 import base64
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -167,12 +168,14 @@ async def test_last_use_is_written_once_a_minute(keys: KeyRing, clock: ManualClo
 
 
 class Leaving(Database):
-    """A database that can go away."""
+    """A database that can go away, and counts how often it is read."""
 
     away = False
+    read_count = 0
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncConnection]:
+        self.read_count += 1
         if self.away:
             raise StoreUnavailable("the database does not answer: refused")
         async with super().read() as connection:
@@ -189,9 +192,44 @@ async def test_a_known_key_works_on_while_the_database_is_away(
     leaving.away = True
     clock.advance(timedelta(seconds=STALE_SECONDS - 1))
     assert (await keys.authenticate(secret)).product == "reserve"
-    clock.advance(timedelta(seconds=1))
+    clock.advance(timedelta(seconds=CACHED_SECONDS))
     with pytest.raises(StoreUnavailable):
         await keys.authenticate(secret)
+
+
+async def test_a_database_that_is_away_is_asked_once_in_a_while_only(
+    database: Database, clock: ManualClock
+) -> None:
+    leaving = Leaving(database.engine)
+    keys = KeyRing(leaving, clock)
+    secret = await keys.create("reserve")
+    await keys.authenticate(secret)
+    leaving.away = True
+    clock.advance(timedelta(seconds=CACHED_SECONDS))
+    for _ in range(10):
+        await keys.authenticate(secret)
+    assert leaving.read_count == 2
+
+
+async def test_a_crowd_with_one_key_asks_the_database_once(database: Database, clock: ManualClock) -> None:
+    counting = Leaving(database.engine)
+    keys = KeyRing(counting, clock)
+    secret = await keys.create("reserve")
+    found = await asyncio.gather(*(keys.authenticate(secret) for _ in range(100)))
+    assert {key.product for key in found} == {"reserve"}
+    assert counting.read_count == 1
+
+
+async def test_one_of_a_crowd_that_gives_up_leaves_the_others_their_answer(
+    database: Database, clock: ManualClock
+) -> None:
+    keys = KeyRing(database, clock)
+    secret = await keys.create("reserve")
+    first, second = (asyncio.ensure_future(keys.authenticate(secret)) for _ in range(2))
+    await asyncio.wait([first], timeout=0)
+    first.cancel()
+    assert (await second).product == "reserve"
+    assert first.cancelled()
 
 
 async def test_a_key_that_left_the_cache_still_works(database: Database, clock: ManualClock) -> None:
