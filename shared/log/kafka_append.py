@@ -90,7 +90,7 @@ class Appender:
         self._wake = asyncio.Event()
         self._flusher: asyncio.Task[None] | None = None
         self._producer: AIOKafkaProducer | None = None
-        self._is_connected = asyncio.Event()
+        self._is_settled = asyncio.Event()  # connected, or known to be down
         self._broken: LogUnavailable | None = None  # why the producer in use has to go
         self._down: LogUnavailable | None = None  # why nothing can be sent at present
         self._is_closed = False
@@ -116,10 +116,11 @@ class Appender:
         self._refuse_if_unable()
         try:
             async with asyncio.timeout(CONNECT_SECONDS):
-                await self._is_connected.wait()
+                await self._is_settled.wait()
         except TimeoutError:
-            raise self._down or LogUnavailable("Kafka does not answer") from None
-        assert self._producer is not None
+            raise LogUnavailable("Kafka does not answer") from None
+        if self._producer is None:
+            raise self._down or LogUnavailable("Kafka does not answer")
         return self._producer
 
     async def close(self) -> None:
@@ -161,7 +162,7 @@ class Appender:
                 await self._drive(producer)
             finally:
                 self._producer = None
-                self._is_connected.clear()
+                self._is_settled.clear()
                 await abandon_producer(producer)
 
     async def _connect(self) -> AIOKafkaProducer:
@@ -173,7 +174,7 @@ class Appender:
                 await asyncio.sleep(RECONNECT_EVERY_SECONDS)
             else:
                 self._down = self._broken = None
-                self._is_connected.set()
+                self._is_settled.set()
                 return self._producer
 
     async def _start_producer(self) -> AIOKafkaProducer:
@@ -194,6 +195,7 @@ class Appender:
 
     def _go_down(self, error: LogUnavailable) -> None:
         self._down = error
+        self._is_settled.set()
         for lane in self._lanes.values():
             lane.fail_waiting(error)
         self._ready.clear()

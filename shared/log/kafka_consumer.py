@@ -31,6 +31,7 @@ class KafkaConsumer:
         self._generation = 0
         self._reader: AIOKafkaConsumer | None = None
         self._next: dict[int, int] = {}
+        self._places: list[TopicPartition] = []  # what the reader is assigned
         self._is_closed = False
         self._is_aligned = True  # whether the reader stands where `_next` says
 
@@ -40,6 +41,10 @@ class KafkaConsumer:
 
     def assignment(self) -> frozenset[int]:
         return self._membership.owned
+
+    def sought(self) -> frozenset[int]:
+        self._drop_void()
+        return frozenset(self._next)
 
     def seek(self, partition: int, offset: int) -> None:
         self._drop_void()
@@ -123,7 +128,7 @@ class KafkaConsumer:
         reader = await self._running_reader()
         self._align(reader)
         try:
-            return await _records(reader, records_max, timeout_seconds)
+            return await _records(reader, self._places, records_max, timeout_seconds)
         except OffsetOutOfRangeError as error:
             raise await self._out_of_range(error) from error
         except KafkaError as error:
@@ -140,9 +145,9 @@ class KafkaConsumer:
             self._is_aligned = True
 
     def _stand(self, reader: AIOKafkaConsumer, partitions: Iterable[int]) -> None:
-        places = [TopicPartition(self._topic, partition) for partition in partitions]
-        reader.assign(places)
-        for place in places:
+        self._places = [TopicPartition(self._topic, partition) for partition in partitions]
+        reader.assign(self._places)
+        for place in self._places:
             reader.seek(place, self._next[place.partition])
 
     async def _running_reader(self) -> AIOKafkaConsumer:
@@ -192,7 +197,7 @@ class KafkaConsumer:
         for partition in list(self._next):
             self._stand(reader, [partition])
             try:
-                await _records(reader, 1, 2 * FETCH_WAIT_MS / 1000)
+                await _records(reader, self._places, 1, 2 * FETCH_WAIT_MS / 1000)
             except KafkaError as its_error:
                 offset = self._next[partition]
                 self.forget(partition)
@@ -204,10 +209,11 @@ class KafkaConsumer:
 
 
 async def _records(
-    reader: AIOKafkaConsumer, records_max: int, timeout_seconds: float
+    reader: AIOKafkaConsumer, places: Sequence[TopicPartition], records_max: int, timeout_seconds: float
 ) -> dict[TopicPartition, list[ConsumerRecord]]:
+    # The places are named because an error of one that is no longer assigned would be raised as well.
     found: dict[TopicPartition, list[ConsumerRecord]] = await reader.getmany(
-        timeout_ms=round(timeout_seconds * 1000), max_records=records_max
+        *places, timeout_ms=round(timeout_seconds * 1000), max_records=records_max
     )
     return found
 
