@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import msgspec
 
 from services.evaluator import days
-from services.evaluator.calendar import cutoff_us, opens_us
+from services.evaluator.calendar import opens_us
 from services.evaluator.expectation import Expectation, combine
 from services.evaluator.notice import Moment, Notice
 from services.evaluator.past import Past, Streak
@@ -49,8 +49,7 @@ def deadline_us(rule: AbsenceRule, past: Past, day: int) -> int:
 
 def day_cutoff_us(rule: AbsenceRule, past: Past, day: int) -> int:
     """The instant from which a use of that day no longer counts as in time."""
-    settings = past.settings_on(day)
-    return cutoff_us(settings.zone, settings.day_starts, day, rule.cutoff)
+    return past.cutoff_us(day, rule.cutoff)
 
 
 def settle(

@@ -12,7 +12,7 @@ from datetime import date
 import msgspec
 
 from services.evaluator import absence, days, never_started, streaks
-from services.evaluator.calendar import DAY_US, closes_us, cutoff_us, day_of, opens_us
+from services.evaluator.calendar import DAY_US, closes_us, day_of, opens_us
 from services.evaluator.notice import Moment, Notice
 from services.evaluator.past import Past
 from services.evaluator.rules import (
@@ -407,7 +407,7 @@ def first_day_with_cutoff_from(cutoff: int | None, past: Past, us: int) -> int:
     """The first usage day whose cutoff is not before an instant."""
     settings = past.segments[-1].settings
     day = day_of(settings.zone, settings.day_starts, us) - 1
-    while cutoff_us(settings.zone, settings.day_starts, day, cutoff) < us:
+    while past.cutoff_us(day, cutoff) < us:
         day += 1
     return day
 

@@ -1,7 +1,7 @@
 """The rule `absence` with an anchor: a contract began, and its first days passed without use."""
 
 from services.evaluator import days
-from services.evaluator.calendar import cutoff_us, opens_us
+from services.evaluator.calendar import opens_us
 from services.evaluator.notice import Moment, Notice
 from services.evaluator.past import Past
 from services.evaluator.rules import NeverStartedRule
@@ -66,9 +66,7 @@ def _at_stage(state: NeverStartedState, stage: str) -> NeverStartedState:
 
 
 def _cutoff_us(rule: NeverStartedRule, state: NeverStartedState, past: Past) -> int:
-    day = last_day(rule, state)
-    settings = past.settings_on(day)
-    return cutoff_us(settings.zone, settings.day_starts, day, rule.cutoff)
+    return past.cutoff_us(last_day(rule, state), rule.cutoff)
 
 
 def _used_within(rule: NeverStartedRule, state: NeverStartedState, past: Past) -> bool:

@@ -5,7 +5,7 @@ from functools import lru_cache
 import msgspec
 
 from services.evaluator import days
-from services.evaluator.calendar import opens_us
+from services.evaluator.calendar import closes_us, cutoff_us, opens_us
 from services.evaluator.expectation import Expectation, expect, learned_closed
 from services.evaluator.expected import breaks_of_custom, calendar_days, is_expected, public_holidays
 from services.evaluator.rules import Settings
@@ -60,6 +60,26 @@ class Past(msgspec.Struct, frozen=True):
             ):
                 return settings
         return segments[0].settings
+
+    def cutoff_us(self, day: int, cutoff: int | None) -> int:
+        """When a usage day's cutoff has come; without one, when the last instant of the day has passed."""
+        settings = self.settings_on(day)
+        if cutoff is None and len(self.segments) > 1:
+            return self._closes_us(day)
+        return cutoff_us(settings.zone, settings.day_starts, day, cutoff)
+
+    def _closes_us(self, day: int) -> int:
+        """The end of a day; a move to the west prolongs it, for its date comes back in the new zone."""
+        until = None
+        for segment in reversed(self.segments):
+            zone, day_starts = segment.settings.zone, segment.settings.day_starts
+            closes = closes_us(zone, day_starts, day)
+            ends = closes if until is None else min(closes, until)
+            if max(opens_us(zone, day_starts, day), segment.from_us or 0) < ends:
+                return ends
+            until = segment.from_us
+        settings = self.settings_on(day)
+        return closes_us(settings.zone, settings.day_starts, day)
 
     def may_be_expected(self, day: int) -> bool:
         """Whether the calendar expects use; what was learned may still say otherwise."""
