@@ -7,6 +7,7 @@ Readings where the pages leave it open:
 - A backfilled event on a day that is active already, and not missed, changes nothing.
 - A backfilled event before settled days, no stop of which is told, makes them settled anew; none of
   them may be told afterwards (`told_from` is raised to where settling had come).
+- A use on a day not settled yet ends episodes that were told; it tells no stop itself.
 - A told stop whose end was told is older than the late window when a day is settled that lies more
   than the window and two days after it.
 - A rule added later is met when the customer is next touched; what the watermark of that moment has
@@ -79,10 +80,13 @@ class AbsenceBook:
             self._start(day, decision)
         assert self.next_day is not None
         if decision.is_backfill and day < self.next_day and not any(s.day >= day for s in self.told.stops):
-            if is_new or day in self.missed:
-                self._settle_anew(day)
+            if not is_new and day not in self.missed:
+                return
+            self._settle_anew(day)
         elif day in self.missed and decision.in_time_for(self._cutoff_us(day)):
             self.missed.discard(day)
+        elif not is_new:
+            return
         yield from self._tell(day, before, decision)
 
     def episodes_now(self) -> list[Episode]:
@@ -133,10 +137,11 @@ class AbsenceBook:
         for change in self.told.retract(now):
             retracted.add(change.stop.episode)
             yield self._trigger(change, decision)
+        only_ends = decision.day is not None and decision.day >= (self.next_day or 0)
         moving = {day for e in before if e.start in retracted for day in e.missed}
 
         def may_tell(day: int) -> bool:
-            return day in moving or (day >= self.told_from and not decision.is_backfill)
+            return day in moving or (day >= self.told_from and not decision.is_backfill and not only_ends)
 
         last_use = max((a for a in self.active if a < around), default=0)
         for episode in now:

@@ -4,6 +4,7 @@ Readings where the pages leave it open:
 
 - Before a customer's first use, and by a backfilled profile, settings hold as if they always had; a
   change is what comes after the first use.
+- A second change on the same usage day replaces the first, which has not taken effect yet.
 - A calendar in force from the end of usage day c is the calendar of the days after c; a streak is read
   with the calendar of the day on which it is judged, over its whole length.
 - Closures of product and customer hold both; every other part of the calendar is the product's unless
@@ -129,8 +130,9 @@ class Customer:
 
     def change(self, profile: Profile, received_us: int) -> None:
         """A new profile: its settings hold after the usage day in which it was received."""
-        day = self.timeline.day_of(received_us)
-        closes_us = self.timeline.closes_us(day)
+        in_force = tuple(s for s in self.timeline.settings if s.from_us is None or s.from_us <= received_us)
+        day = Timeline(in_force).day_of(received_us)
+        closes_us = Timeline(in_force).closes_us(day)
         self.profile = profile
         zone, day_starts = self._place()
         self.timeline = self.timeline.after(Settings(zone=zone, day_starts=day_starts, from_us=closes_us))

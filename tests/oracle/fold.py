@@ -4,7 +4,7 @@ Readings where the pages leave it open:
 
 - An event that names its day alone is too old when the whole day lies before the late window, and in
   the future when the whole day lies after the tolerance.
-- A refused event of an unknown customer leaves it unknown.
+- A refused event changes nothing, not even what was due.
 - Where an event concerns several rules, and where several have days to settle, the rules go in the
   order of the configuration, each with all its days.
 - An excused day is taken out of the missed ones when its record is read.
@@ -76,6 +76,10 @@ class Oracle:
             yield from self._settle()
             self._change_profile(message, appended_us)
         elif isinstance(message, Event):
+            refusal = self._refusal(message, appended_us)
+            if refusal is not None:
+                self.rejected.append(refusal)
+                return
             yield from self._settle()
             yield from self._observe(message, appended_us)
 
@@ -94,8 +98,8 @@ class Oracle:
         if self.customer is not None:
             self.customer.section = section
 
-    def _begin(self, profile: Profile, known_us: int) -> Customer:
-        self.customer = Customer(
+    def _unknown(self, profile: Profile) -> Customer:
+        return Customer(
             product_id=self.product_id,
             id=self.customer_id,
             section=self.section,
@@ -103,6 +107,9 @@ class Oracle:
             judgement=self.judgement,
             profile=profile,
         )
+
+    def _begin(self, profile: Profile, known_us: int) -> Customer:
+        self.customer = self._unknown(profile)
         self.active[("*",)] = set()
         self._meet_rules(known_us)
         return self.customer
@@ -157,15 +164,7 @@ class Oracle:
     # Use.
 
     def _observe(self, event: Event, appended_us: int) -> Iterator[Trigger]:
-        was_known = self.customer is not None
-        customer = self.customer or self._begin(Profile(), appended_us)
-        day = self._day_of(customer, event)
-        refusal = self._refusal(customer, event, day, appended_us)
-        if refusal is not None:
-            self.rejected.append(refusal)
-            if not was_known:
-                self._forget()
-            return
+        day = self._day_of(self.customer or self._begin(Profile(), appended_us), event)
         decision = Decision(at_us=appended_us, event=event, day=day)
         before = {b.name: b.episodes_now() for b in self._ordered() if isinstance(b, AbsenceBook)}
         matching = [key for key in self.active if matches(key, event.event)]
@@ -192,7 +191,9 @@ class Oracle:
         assert event.occurred_on is not None
         return event.occurred_on.toordinal()
 
-    def _refusal(self, customer: Customer, event: Event, day: int, appended_us: int) -> str | None:
+    def _refusal(self, event: Event, appended_us: int) -> str | None:
+        customer = self.customer or self._unknown(Profile())
+        day = self._day_of(customer, event)
         first_us = last_us = event.occurred_us
         if first_us is None or last_us is None:
             last_us = customer.timeline.cutoff_us(day, None)
