@@ -1,0 +1,194 @@
+"""The one function that wires everything: foundations in, an application and its workers out.
+
+`assemble` is the same for every shape; only the foundations differ (`services/foundations.py`), and
+tests pass theirs. Nothing runs yet when it returns: `services/serving.py` and tests start the workers.
+"""
+
+import random
+from collections.abc import Awaitable, Callable, Collection, Mapping
+from datetime import date
+from typing import TYPE_CHECKING, Literal, get_args
+from uuid import uuid4
+
+import msgspec
+from fastapi import APIRouter, FastAPI
+
+from services.supervisor import Supervisor, Worker
+from shared.auth import KeyRing
+from shared.clock import Clock
+from shared.config import Config
+from shared.database import Database
+from shared.http import Check, RequestMetrics, install_errors, probes
+from shared.log import Log
+from shared.settings import Settings
+
+if TYPE_CHECKING:
+    from services.evaluator.rules import Product
+    from services.notifier.parts import DaysOf
+
+Service = Literal["ingest", "evaluator", "notifier"]
+SERVICES: tuple[Service, ...] = get_args(Service)
+
+
+class Foundations(msgspec.Struct, frozen=True, kw_only=True):
+    """What the services stand on. `random` is for jitter alone; ids that must repeat are derived."""
+
+    config: Config
+    settings: Settings
+    clock: Clock
+    database: Database
+    log: Log
+    keys: KeyRing
+    random: random.Random
+    make_id: Callable[[], str] = lambda: str(uuid4())
+
+
+class Room(msgspec.Struct, kw_only=True):
+    """What one service brings: routers, workers, readiness checks, and how to close it."""
+
+    routers: list[APIRouter] = []
+    workers: dict[str, Worker] = {}
+    checks: dict[str, Check] = {}
+    close: list[Callable[[], Awaitable[None]]] = []
+
+
+class Assembly:
+    """An application and its workers, wired and not yet running."""
+
+    def __init__(self, app: FastAPI, supervisor: Supervisor, rooms: Collection[Room]) -> None:
+        self.app = app
+        self.supervisor = supervisor
+        self._rooms = rooms
+
+    async def close(self) -> None:
+        """Stops the workers and closes what the services opened; the foundations are the caller's."""
+        await self.supervisor.stop()
+        for room in self._rooms:
+            for close in room.close:
+                await close()
+
+
+def assemble(base: Foundations, services: Collection[Service] = SERVICES) -> Assembly:
+    """Wires `services` on `base` into one application. Raises ConfigError for what cannot be used."""
+    from shared.api_page import install_api_page
+
+    make: Mapping[Service, Callable[[Foundations], Room]] = {
+        "ingest": _ingest,
+        "evaluator": _evaluator,
+        "notifier": _notifier,
+    }
+    rooms = [make[service](base) for service in SERVICES if service in services]
+    supervisor = Supervisor({name: worker for room in rooms for name, worker in room.workers.items()})
+    app = FastAPI(
+        title="usage-triggers",
+        summary="Usage events in, a call task out on the very day a customer stops using the product.",
+        docs_url=None,
+        redoc_url=None,
+    )
+    install_errors(app)
+    app.add_middleware(RequestMetrics)
+    app.include_router(probes(_checks(base, supervisor, rooms)))
+    for room in rooms:
+        for router in room.routers:
+            app.include_router(router)
+    install_api_page(app)
+    return Assembly(app, supervisor, rooms)
+
+
+def _checks(base: Foundations, supervisor: Supervisor, rooms: Collection[Room]) -> dict[str, Check]:
+    checks: dict[str, Check] = {
+        "log": base.log.check,
+        "database": base.keys.check,
+        "workers": supervisor.check,
+    }
+    for room in rooms:
+        checks |= room.checks
+    return checks
+
+
+def _ingest(base: Foundations) -> Room:
+    from services.ingest.intake import IngestParts
+    from services.ingest.routes import router
+
+    parts = IngestParts(
+        config=base.config, log=base.log, keys=base.keys, clock=base.clock, make_id=base.make_id
+    )
+    return Room(routers=[router(parts)])
+
+
+def _evaluator(base: Foundations) -> Room:
+    from services.evaluator.api import ReadingParts, router
+    from services.evaluator.relay import Relay
+    from services.evaluator.store import EvaluatorStore
+    from services.evaluator.ticker import Ticker
+    from services.evaluator.worker import Evaluator
+
+    store = EvaluatorStore(base.database)
+    products = _products(base.config)
+    relay = Relay(store=store, log=base.log, clock=base.clock, partitions=lambda: evaluator.partitions())
+    evaluator = Evaluator(
+        log=base.log,
+        store=store,
+        products=products,
+        clock=base.clock,
+        cached_customers_max=base.settings.cached_customers_max,
+        on_outbox=relay.wake,
+    )
+    ticker = Ticker(
+        log=base.log,
+        clock=base.clock,
+        awaiting=evaluator.awaiting_ticks,
+        every_seconds=base.settings.tick_every_seconds,
+    )
+    parts = ReadingParts(store=store, products=products, keyring=base.keys, clock=base.clock)
+    return Room(
+        routers=[router(parts)],
+        workers={"evaluator": evaluator, "ticker": ticker, "relay": relay},
+        checks={"evaluator": evaluator.check},
+    )
+
+
+def _notifier(base: Foundations) -> Room:
+    from services.notifier.parts import NotifierParts
+    from services.notifier.wiring import Notifier
+
+    notifier = Notifier(
+        NotifierParts(
+            config=base.config,
+            database=base.database,
+            log=base.log,
+            keys=base.keys,
+            clock=base.clock,
+            random=base.random,
+            public_url=base.settings.public_url,
+            days_of=_days_of(base),
+        )
+    )
+    workers: dict[str, Worker] = {f"notifier's {name}": worker for name, worker in notifier.workers.items()}
+    return Room(routers=[notifier.api], workers=workers, close=[notifier.close])
+
+
+def _products(config: Config) -> "dict[str, Product]":
+    from services.evaluator.rules import compile_product
+
+    return {name: compile_product(name, section) for name, section in config.products.items()}
+
+
+def _days_of(base: Foundations) -> "DaysOf":
+    """A customer's calendar for the inbox: both services use one database, so it is read, not asked for."""
+    from services.evaluator.partition import decoded
+    from services.evaluator.reading import days_between
+    from services.evaluator.store import EvaluatorStore
+    from services.notifier.parts import Day
+
+    store = EvaluatorStore(base.database)
+
+    async def days_of(product: str, customer_id: str, first_on: date, last_on: date) -> list[Day]:
+        row = await store.customer(product, customer_id)
+        if row is None:
+            return []
+        excused = (await store.excused(row.partition)).get(product, frozenset())
+        first, last = first_on.toordinal(), last_on.toordinal()
+        return msgspec.convert(days_between(decoded(row), first=first, last=last, excused=excused), list[Day])
+
+    return days_of

@@ -1,0 +1,27 @@
+"""Runs some of the services on what the environment names, until told to stop."""
+
+import socket
+from collections.abc import Awaitable, Callable, Collection
+
+from services.bootstrap import Foundations, Service, assemble
+from services.foundations import foundations
+from services.serving import bind, serve, url_of
+from shared.clock import SystemClock
+from shared.config import Config
+from shared.settings import Settings
+
+Greet = Callable[[Foundations, str], Awaitable[None]]
+
+
+async def run_services(
+    config: Config, settings: Settings, services: Collection[Service], *, greet: Greet
+) -> None:
+    """Opens the foundations, wires `services` on them and serves; `greet(base, url)` when it answers.
+
+    Raises SetupError when port or directory cannot be had, PermanentError when a worker has died.
+    """
+    listener: socket.socket = bind(settings.host, settings.port)
+    with listener:
+        async with foundations(config, settings, SystemClock()) as base:
+            assembly = assemble(base, services)
+            await serve(assembly, listener, on_ready=lambda: greet(base, url_of(listener)))
