@@ -5,21 +5,26 @@ follows from the first two by reading; what is emitted is the difference to the 
 record 0003 has the definitions.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import msgspec
 
 from services.evaluator import days
 from services.evaluator.calendar import opens_us
 from services.evaluator.expectation import Expectation, combine
-from services.evaluator.notice import Moment, Notice
+from services.evaluator.notice import Moment, Notice, Read
 from services.evaluator.past import Past, Streak
 from services.evaluator.rules import AbsenceRule
 from services.evaluator.state import AbsenceState, Stop
 from shared.triggers import RESUMED, Reason
 
 _EVER, _NEVER = 0, 1 << 62  # as days from which on a stop may be told
+_UNDATED = Moment(0)
 _LOOK_AHEAD_DAYS_MAX = 400  # a closed year wakes the customer once in between, and that is all
+
+
+Reads = Mapping[int, Read]
+"""The first use read on each usage day of a history."""
 
 
 class Episode(msgspec.Struct, frozen=True):
@@ -53,42 +58,28 @@ def day_cutoff_us(rule: AbsenceRule, past: Past, day: int) -> int:
 
 
 def settle(
-    rule: AbsenceRule, state: AbsenceState, past: Past, *, watermark_us: int, decided_us: int | None
+    rule: AbsenceRule, state: AbsenceState, past: Past, *, watermark_us: int
 ) -> tuple[AbsenceState, list[Notice]]:
-    """Judges the days whose deadline the watermark has passed, in order, each once.
+    """Takes out the excused days, then judges the days whose deadline the watermark has passed, in order,
+    each once.
 
     Active days need no judgement, so `settled` may stay behind a run of them.
-
-    `decided_us` None: each day was decided at its own deadline (a backtest, whose ticks fall there).
     """
-    notices: list[Notice] = []
+    moment = Moment(watermark_us)
+    state, notices = _excused(rule, state, past, moment)
     settled = state.settled
     day = past.first_inactive(settled + 1)
-    while (deadline := deadline_us(rule, past, day)) < watermark_us:
+    while deadline_us(rule, past, day) < watermark_us:
         settled = day
         if past.is_expected(day):
             missed = state.missed | 1 << (day - past.base)
             state = AbsenceState(day, state.told_from, missed, state.told)
-            at = Moment(deadline if decided_us is None else decided_us)
-            state, told = tell(rule, state, past, around=day, moment=at)
+            state, told = tell(rule, state, past, around=day, moment=moment)
             notices += told
         day = past.first_inactive(day + 1)
     if settled == state.settled:
         return state, notices
     return AbsenceState(settled, state.told_from, state.missed, state.told), notices
-
-
-def excuse(
-    rule: AbsenceRule, state: AbsenceState, past: Past, *, decided_us: int
-) -> tuple[AbsenceState, list[Notice]]:
-    """Takes the excused days out of the missed ones."""
-    notices: list[Notice] = []
-    for day in sorted(past.excused):
-        if day >= past.base and state.missed >> (day - past.base) & 1:
-            state = _without(state, past, day)
-            state, told = tell(rule, state, past, around=day, moment=Moment(decided_us))
-            notices += told
-    return state, notices
 
 
 def observe(
@@ -127,6 +118,55 @@ def tell(
         told, fresh = _tell_episode(rule, past, episode, told, told_from, moment)
         notices += fresh
     return AbsenceState(state.settled, state.told_from, state.missed, tuple(told)), notices
+
+
+def read_history(
+    rule: AbsenceRule, past: Past, reads: Reads, *, last_on: int
+) -> tuple[AbsenceState, list[Notice]]:
+    """A whole history read as if live: the same as folding it use by use, each day settled at its deadline.
+
+    Which days were missed depends on the days before them alone, so all of them are found first, and what
+    stands is read from the sets once.
+    """
+    first = past.base + days.lowest(past.active)
+    missed = 0
+    for day in _candidates(rule, past, reads, first + 1, last_on):
+        if past.is_expected(day):
+            missed |= 1 << (day - past.base)
+    told: list[Stop] = []
+    notices: list[Notice] = []
+    for episode in _episodes(missed, past, 0):
+        told, fresh = _tell_episode(rule, past, episode, told, _EVER, _UNDATED)
+        notices += [_dated(rule, past, reads, notice) for notice in fresh]
+    return AbsenceState(last_on, first, missed, tuple(told)), notices
+
+
+def _candidates(rule: AbsenceRule, past: Past, reads: Reads, first: int, last: int) -> Iterator[int]:
+    """The days first..last that the calendar expects and that no use was read on before its deadline."""
+    if first > last:
+        return
+    offset = first - past.base
+    length = last - first + 1
+    unused = past.calendar_days(first, length) & ~(past.active >> offset)
+    yielded = {first + bit for bit in days.each(unused)}
+    for day, read in reads.items():
+        if first <= day <= last and read.at_us >= deadline_us(rule, past, day):
+            yielded.add(day)
+    yield from sorted(yielded)
+
+
+def _dated(rule: AbsenceRule, past: Past, reads: Reads, notice: Notice) -> Notice:
+    """A notice of a history with the instant at which it would have been decided live."""
+    if notice.kind == "stopped":
+        return msgspec.structs.replace(notice, decided_us=deadline_us(rule, past, notice.day))
+    stopped_us = deadline_us(rule, past, notice.stopped_id_day)
+    read = reads.get(notice.day)
+    if read is None:
+        return notice
+    if read.at_us < stopped_us:
+        return msgspec.structs.replace(notice, decided_us=stopped_us)
+    occurred_us = notice.timestamp_us if read.occurred_us is None else read.occurred_us
+    return msgspec.structs.replace(notice, decided_us=read.at_us, timestamp_us=occurred_us)
 
 
 def prune(state: AbsenceState, before: int) -> AbsenceState:
@@ -226,6 +266,18 @@ def _may_tell_more(rule: AbsenceRule, state: AbsenceState, past: Past) -> bool:
     return (
         _raised(rule, past, episode) is None and past.streak_before(episode.start).length >= rule.min_streak
     )
+
+
+def _excused(
+    rule: AbsenceRule, state: AbsenceState, past: Past, moment: Moment
+) -> tuple[AbsenceState, list[Notice]]:
+    notices: list[Notice] = []
+    for day in sorted(past.excused) if state.missed else ():
+        if day >= past.base and state.missed >> (day - past.base) & 1:
+            state = _without(state, past, day)
+            state, told = tell(rule, state, past, around=day, moment=moment)
+            notices += told
+    return state, notices
 
 
 def _without(state: AbsenceState, past: Past, day: int) -> AbsenceState:

@@ -11,7 +11,7 @@ from datetime import date
 
 import msgspec
 
-from services.evaluator import absence, days, never_started, streaks
+from services.evaluator import absence, never_started, streaks
 from services.evaluator.calendar import DAY_US, closes_us, day_of, opens_us
 from services.evaluator.notice import Moment, Notice
 from services.evaluator.past import Past
@@ -103,9 +103,7 @@ def settle(
     excused: frozenset[int] = frozenset(),
 ) -> Outcome:
     """Judges the days of one customer whose deadline lies before the watermark."""
-    state, notices = settle_days(
-        adopt(state, product, watermark_us), product, watermark_us, watermark_us, excused
-    )
+    state, notices = _settle(adopt(state, product, watermark_us), product, watermark_us, excused)
     return Outcome(state, worded(state, product, customer_id, notices))
 
 
@@ -125,6 +123,11 @@ def adopt(state: CustomerState, product: Product, watermark_us: int) -> Customer
         state, rules={name: rule for name, rule in rules.items() if rule is not None}
     )
     return _with_due(state, product, frozenset())
+
+
+def with_rules(state: CustomerState, product: Product, rules: dict[str, RuleState]) -> CustomerState:
+    """The state with what its rules have settled and told, and due when they next have to be asked."""
+    return _with_due(msgspec.structs.replace(state, rules=rules), product, frozenset())
 
 
 def past_of(state: CustomerState, filter_key: str, excused: frozenset[int]) -> Past:
@@ -150,60 +153,32 @@ def _settled_before(
         # every record would only repeat what the next tick does once.
         return state, []
     # Where nothing is due, days may still have passed unjudged since a silence was told to its end.
-    return settle_days(state, product, watermark_us, watermark_us, excused)
+    return _settle(state, product, watermark_us, excused)
 
 
-def settle_days(
-    state: CustomerState,
-    product: Product,
-    watermark_us: int,
-    decided_us: int | None,
-    excused: frozenset[int],
+def _settle(
+    state: CustomerState, product: Product, watermark_us: int, excused: frozenset[int]
 ) -> tuple[CustomerState, list[Notice]]:
-    """As `settle`, before words."""
-    settled, notices = judge(state, product, watermark_us, decided_us, excused)
-    return (state, notices) if settled is state else (_with_due(settled, product, excused), notices)
-
-
-def judge(
-    state: CustomerState,
-    product: Product,
-    watermark_us: int,
-    decided_us: int | None,
-    excused: frozenset[int],
-) -> tuple[CustomerState, list[Notice]]:
-    """As `settle`, before words, with `due_us` left as it was.
-
-    `decided_us` None: each day is decided at its own deadline.
-    """
     notices: list[Notice] = []
     rules: dict[str, RuleState] = {}
+    forgotten = product.late_window_us // DAY_US + 2
     for rule in product.rules:
         kept = state.rules.get(rule.name)
         past = past_of(state, rule.filter, excused)
-        fresh: list[Notice] = []
+        after: RuleState | None = kept
+        told: list[Notice] = []
         if isinstance(rule, AbsenceRule) and isinstance(kept, AbsenceState):
-            after = kept
-            if excused and kept.missed:
-                after, fresh = absence.excuse(
-                    rule, kept, past, decided_us=watermark_us if decided_us is None else decided_us
-                )
-            after, settled = absence.settle(
-                rule, after, past, watermark_us=watermark_us, decided_us=decided_us
-            )
-            fresh = fresh + settled
-            if after is not kept:
-                rules[rule.name] = absence.prune(after, after.settled - product.late_window_us // DAY_US - 2)
+            judged, told = absence.settle(rule, kept, past, watermark_us=watermark_us)
+            after = absence.prune(judged, judged.settled - forgotten)
         elif isinstance(rule, NeverStartedRule) and isinstance(kept, NeverStartedState):
-            begun, fresh = never_started.settle(
-                rule, kept, past, watermark_us=watermark_us, decided_us=decided_us
-            )
-            if begun is not kept:
-                rules[rule.name] = begun
-        notices += fresh
+            after, told = never_started.settle(rule, kept, past, watermark_us=watermark_us)
+        if after is not None and after is not kept:
+            rules[rule.name] = after
+        notices += told
     if not rules:
         return state, notices
-    return msgspec.structs.replace(state, rules={**state.rules, **rules}), notices
+    state = msgspec.structs.replace(state, rules={**state.rules, **rules})
+    return _with_due(state, product, excused), notices
 
 
 def _may_tell(state: CustomerState, product: Product, watermark_us: int, excused: frozenset[int]) -> bool:
@@ -310,39 +285,6 @@ def observe(
         notices += told
     state = msgspec.structs.replace(state, rules=rules)
     return _with_due(state, product, excused), notices
-
-
-def observe_run(
-    state: CustomerState, first: int, last: int, event: str, *, product: Product
-) -> CustomerState | None:
-    """The state after a use on each of the days first..last, in order and in time, `due_us` left as it
-    was; None where some rule has something to say of one of them, so that they have to be observed one
-    by one.
-
-    For histories: a customer's healthy weeks change nothing but its set of days.
-    """
-    filters = matching_filters(product.filters, event)
-    if not state.active or first < state.base + max(state.active.values()).bit_length():
-        return None
-    run = days.span(first - state.base, last - state.base)
-    active = {**state.active, **{key: state.active.get(key, 0) | run for key in filters}}
-    after = msgspec.structs.replace(state, active=active)
-    for rule in product.rules:
-        if rule.filter in filters and not _stays_silent(rule, after, first, last):
-            return None
-    return after
-
-
-def _stays_silent(rule: Rule, state: CustomerState, first: int, last: int) -> bool:
-    """Whether a rule has nothing to say of the active days first..last, the latest ones there are."""
-    kept = state.rules.get(rule.name)
-    if isinstance(rule, StreakRule):
-        streak = kept if isinstance(kept, StreakState) else StreakState()
-        past = past_of(state, rule.filter, frozenset())
-        return not streaks.may_reach(rule, streak, past, first, last)
-    if isinstance(rule, AbsenceRule):
-        return isinstance(kept, AbsenceState) and first > kept.settled and all(s.resumed for s in kept.told)
-    return not isinstance(kept, NeverStartedState) or kept.stage == "over"
 
 
 def _changes_nothing(state: CustomerState, use: Use, product: Product, filter_key: str) -> bool:

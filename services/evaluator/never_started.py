@@ -17,7 +17,7 @@ def due_us(rule: NeverStartedRule, state: NeverStartedState, past: Past) -> int 
 
 
 def settle(
-    rule: NeverStartedRule, state: NeverStartedState, past: Past, *, watermark_us: int, decided_us: int | None
+    rule: NeverStartedRule, state: NeverStartedState, past: Past, *, watermark_us: int
 ) -> tuple[NeverStartedState, list[Notice]]:
     """Told once the window has passed without use, unless it had passed before anything was known of it."""
     deadline = due_us(rule, state, past)
@@ -26,7 +26,6 @@ def settle(
     cutoff = _cutoff_us(rule, state, past)
     if _used_within(rule, state, past) or cutoff < state.known_us:
         return _at_stage(state, "over"), []
-    decided = deadline if decided_us is None else decided_us
     return _at_stage(state, "told"), [
         Notice(
             kind="stopped",
@@ -34,7 +33,7 @@ def settle(
             type=rule.emit,
             day=last_day(rule, state),
             timestamp_us=cutoff,
-            decided_us=decided,
+            decided_us=watermark_us,
             id_day=last_day(rule, state),
             id_episode=state.contract_on,
             cutoff_us=cutoff,

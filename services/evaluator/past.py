@@ -87,6 +87,11 @@ class Past(msgspec.Struct, frozen=True):
             is_expected(self.settings_on(day), day) and day not in self.excused and day not in self.cut_short
         )
 
+    def calendar_days(self, first: int, length: int) -> int:
+        """The days that the calendar expects, as a set with the base `first`; for a customer whose settings
+        never changed."""
+        return calendar_days(self.segments[-1].settings, first, length)
+
     def is_expected(self, day: int) -> bool:
         """Whether use was expected, as known on that day; never before the first use."""
         if not self.may_be_expected(day) or day <= self.base + days.lowest(self.active):

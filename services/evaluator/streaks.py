@@ -1,8 +1,10 @@
 """The rule `streak`: so many days in a row, told at the use that completes them."""
 
+from collections.abc import Mapping
+
 from services.evaluator import days
 from services.evaluator.calendar import opens_us
-from services.evaluator.notice import Moment, Notice
+from services.evaluator.notice import Moment, Notice, Read
 from services.evaluator.past import Past, Streak
 from services.evaluator.rules import StreakRule
 from services.evaluator.state import StreakState
@@ -26,21 +28,27 @@ def observe(
     return told, [] if silently else [_reached(rule, past, reached, moment)]
 
 
-def may_reach(rule: StreakRule, state: StreakState, past: Past, first: int, last: int) -> bool:
-    """Whether one of the active days first..last, the latest ones there are, may complete a streak."""
-    if (state.told and not rule.repeat) or _too_few(rule, past):
-        return False
-    learned, most, at = -1, 0, first
-    for day in range(first, last + 1):
-        # With the same weekdays closed, a streak grows by a day a day: no need to read it while it is short.
+def read_history(rule: StreakRule, past: Past, reads: Mapping[int, Read]) -> tuple[StreakState, list[Notice]]:
+    """A whole history read as if live: each active day judged with what was known on it."""
+    state = StreakState()
+    notices: list[Notice] = []
+    learned, length, at = -1, 0, 0
+    for bit in days.each(past.active & ~((1 << rule.days - 1) - 1)):
+        if state.told and not rule.repeat:
+            break
+        day = past.base + bit
         known = past.learned(day)
-        if known == learned and most + day - at < rule.days:
-            continue
+        if known == learned and length + day - at < rule.days:
+            continue  # with the same weekdays closed, a streak grows by a day a day: it is still too short
         streak = past.streak_ending(day, day)
-        if _is_enough(rule, streak):
-            return True
-        learned, most, at = known, streak.calendar_days if rule.by_calendar else streak.length, day
-    return False
+        learned, at = known, day
+        length = streak.calendar_days if rule.by_calendar else streak.length
+        if length >= rule.days and not any(streak.started_on <= told for told in state.told):
+            read = reads[day]
+            moment = Moment(read.at_us, day, read.occurred_us)
+            state = StreakState((*state.told, day)[-_TOLD_MAX:])
+            notices.append(_reached(rule, past, streak, moment))
+    return state, notices
 
 
 def _too_few(rule: StreakRule, past: Past) -> bool:
