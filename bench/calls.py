@@ -33,6 +33,7 @@ from services.notifier.peers import common_cause, release_day
 DATA = Path(os.environ.get("USAGE_TRIGGERS_DATA", Path(__file__).parents[1] / "../shared/data"))
 HALF_SALT = "calls"
 DAYS_PER_YEAR = 365.25
+BINS = (0.0, 0.02, 0.05, 0.1, 0.3, 0.5, 0.7, 0.8, 0.9, 0.95, 0.967, 0.98, 0.99)
 CEILING = 0.9999
 CERTAIN = 0.99
 THRESHOLDS = (0.5, 0.7, 0.8, 0.85, 0.9, 0.92, 0.93, 0.94, 0.95, 0.955, 0.96, 0.965, 0.97, 0.975, 0.98, 0.99)
@@ -274,6 +275,23 @@ def report(name: str, histories: Sequence[History], country: str, args: argparse
             print(f"{label + ', peers waited for':58}{calls:11.2f}  {held:.1%} of days of use wait")
     for threshold in THRESHOLDS:
         print(line(f"the same with min_surprise {threshold}", main, threshold))
+    truth(chosen, from_history(country, nothing))
+
+
+def truth(histories: Sequence[History], judge: Judge) -> None:
+    """Whether surprise is the chance that it says it is: days of use among all days judged so."""
+    days: Counter[float] = Counter()
+    used: Counter[float] = Counter()
+    for history in histories:
+        for day in range(history.days[0] + 1, history.days[-1] + 1):
+            surprise = judge(history.active, history.base, day)
+            bin_ = max(lower for lower in BINS if surprise >= lower)
+            days[bin_] += 1
+            used[bin_] += history.active >> (day - history.base) & 1
+    print(f"{'surprise from':>14}{'days':>9}{'used':>9}{'share of use':>14}")
+    for lower in BINS:
+        share = used[lower] / used.total()
+        print(f"{lower:14}{days[lower]:9}{used[lower] / max(days[lower], 1):9.1%}{share:14.1%}")
 
 
 def speed(histories: Sequence[History]) -> None:

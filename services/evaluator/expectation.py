@@ -54,6 +54,7 @@ FALSE_CALLS_A_YEAR: Final = 4
 """Spent at most on a customer that comes seldom, whose gaps would else never be called in time."""
 
 _SURPRISE_MAX: Final = 0.999
+_ENOUGH_PRIOR_DAYS: Final = 30  # a customer is taken for one that comes seldom until it shows otherwise
 _DAYS_A_YEAR: Final = 365.25
 
 # A window holds the days before the day judged, its highest bit yesterday. Its width is whole weeks, so that
@@ -202,7 +203,7 @@ def expect(active: int, base: int, day: int, *, holidays: int = 0, breaks: int =
 
     recent = same & _RECENT
     recent_weeks = recent.bit_count()
-    use = (use_count + 0.5) / (known_days + 3)
+    use = (use_count + 0.5) / (known_days + 4)
     rate = ((recent & used).bit_count() + 1.5 * use) / (recent_weeks + 1.5)
     seldom = use < _STEADY_USE_MIN and recent_weeks < _STEADY_WEEKS_MIN
     if seldom or rate < _STEADY_MIN:
@@ -261,7 +262,7 @@ def _enough(use_count: int, days: int) -> float:
     Where surprise tells the truth, a share 1 - x of a customer's gaps reaches x: this x keeps the false calls
     of one with few gaps within the yearly allowance.
     """
-    uses_a_year = _DAYS_A_YEAR * (use_count + 0.5) / (days + 8)
+    uses_a_year = _DAYS_A_YEAR * (use_count + 0.5) / (days + _ENOUGH_PRIOR_DAYS)
     return min(max(1 - FALSE_CALLS_A_YEAR / uses_a_year, MIN_SURPRISE_LEAST), MIN_SURPRISE_DEFAULT)
 
 
