@@ -148,11 +148,11 @@ def _candidates(rule: AbsenceRule, past: Past, reads: Reads, first: int, last: i
     offset = first - past.base
     length = last - first + 1
     unused = past.calendar_days(first, length) & ~(past.active >> offset)
-    yielded = {first + bit for bit in days.each(unused)}
-    for day, read in reads.items():
-        if first <= day <= last and read.at_us >= deadline_us(rule, past, day):
-            yielded.add(day)
-    yield from sorted(yielded)
+    found = {first + bit for bit in days.each(unused)}
+    # A use known by its day alone is in time for any cutoff.
+    dated = [read for read in reads.values() if read.occurred_us is not None and first <= read.day <= last]
+    found.update(read.day for read in dated if read.at_us >= deadline_us(rule, past, read.day))
+    yield from sorted(found)
 
 
 def _dated(rule: AbsenceRule, past: Past, reads: Reads, notice: Notice) -> Notice:
