@@ -1,6 +1,5 @@
 """Every example of what days, streaks and stops mean, read by the oracle and by the engine alike."""
 
-from collections.abc import Callable
 from datetime import date, timedelta
 from typing import Any
 
@@ -8,34 +7,15 @@ import pytest
 
 from services.evaluator import calendar
 from shared.clock import rfc3339
-from shared.config import ProductSection
-from shared.triggers import Trigger
-from tests.histories import CUSTOMER, PRODUCT, Story, section
+from tests.histories import Story, section
 from tests.oracle.calendar import Settings, Timeline
-from tests.oracle.fold import Oracle
-from tests.property.driver import Driver
-
-Reader = Callable[[Story, ProductSection], list[Trigger]]
+from tests.property.readers import READERS, Reader, told
 
 
-def by_oracle(story: Story, product: ProductSection) -> list[Trigger]:
-    oracle = Oracle(product_id=PRODUCT, customer_id=CUSTOMER, section=product)
-    return [trigger for entry in story.entries for trigger in oracle.read(entry)]
-
-
-def by_engine(story: Story, product: ProductSection) -> list[Trigger]:
-    driver = Driver(product_id=PRODUCT, customer_id=CUSTOMER, section=product)
-    return [trigger for entry in story.entries for trigger in driver.read(entry)]
-
-
-@pytest.fixture(params=[by_oracle, by_engine], ids=["oracle", "engine"])
+@pytest.fixture(params=READERS.values(), ids=READERS)
 def read(request: pytest.FixtureRequest) -> Reader:
     reader: Reader = request.param
     return reader
-
-
-def told(triggers: list[Trigger]) -> list[tuple[str, str]]:
-    return [(trigger.type, trigger.data.day.isoformat()) for trigger in triggers]
 
 
 def absence(**settings: Any) -> dict[str, Any]:
