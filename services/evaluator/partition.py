@@ -75,7 +75,8 @@ class Partition:
         """Everybody of a product becomes due for the watermark as it stands."""
         due_us = self.watermark_us - 1
         for known in self.cache.of_product(product):
-            known.due_us = due_us
+            if known.state is not None:
+                known.due_us = due_us
         self.next_due_us = due_us
         self.is_sweeping = True
 

@@ -1,0 +1,168 @@
+"""What can be asked about a customer over HTTP: its profile, days, streaks and triggers, as last folded."""
+
+from datetime import date
+from typing import Annotated, Any
+
+import msgspec
+from fastapi import APIRouter, Depends, Query
+from pydantic import BaseModel, ConfigDict, Field
+
+from services.evaluator import reading
+from services.evaluator.partition import decoded
+from services.evaluator.rules import Product
+from services.evaluator.state import CustomerState
+from services.evaluator.store import EvaluatorStore
+from shared.auth import ApiKey, KeyRing, require
+from shared.clock import Clock
+from shared.errors import InvalidInput, NotFound
+from shared.http import ERROR_RESPONSES
+
+DAYS_SHOWN = 90
+DAYS_MAX = 3_660
+TRIGGERS_MAX = 1_000
+
+
+class ReadingParts(msgspec.Struct, frozen=True, kw_only=True):
+    """What the routes need; `products` are compiled."""
+
+    store: EvaluatorStore
+    products: dict[str, Product]
+    keyring: KeyRing
+    clock: Clock
+
+
+class _Body(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+
+class DayBody(_Body):
+    """A usage day; `expected` is whether use is expected on it, as known now."""
+
+    day: date
+    active: bool
+    expected: bool
+
+
+class StreakBody(_Body):
+    """The present streak under one rule; its days are null when its length is 0."""
+
+    rule: str
+    length: int
+    calendar_days: int
+    started_on: date | None
+    last_active_on: date | None
+
+
+class CustomerBody(_Body):
+    """A customer now: profile, streaks, and its last 90 usage days, today included."""
+
+    customer_id: str
+    time_zone: str
+    today: date
+    profile: dict[str, Any]
+    streaks: list[StreakBody]
+    days: list[DayBody]
+
+
+class DaysBody(_Body):
+    """A customer's usage days from first to last, its present streaks and its newest triggers as sent."""
+
+    customer_id: str
+    time_zone: str
+    days: list[DayBody]
+    streaks: list[StreakBody]
+    triggers: list[dict[str, Any]] = Field(description="Newest last, 1,000 at the most.")
+
+
+class _View(msgspec.Struct, frozen=True):
+    """A customer found, with what is needed to read its days."""
+
+    state: CustomerState
+    product: Product
+    excused: frozenset[int]
+    today: int
+
+    @property
+    def time_zone(self) -> str:
+        return str(reading.profile_view(self.state)["time_zone"])
+
+    def days(self, first: int, last: int) -> list[dict[str, Any]]:
+        return reading.days_between(self.state, first=first, last=last, excused=self.excused)
+
+    def streaks(self) -> list[dict[str, Any]]:
+        return reading.streaks(self.state, self.product, today=self.today, excused=self.excused)
+
+
+def router(parts: ReadingParts) -> APIRouter:
+    """`/v1/customers/{id}` and its `/days`. A customer exists once its first event or profile was folded, a
+    moment after it was accepted."""
+    routes = APIRouter(tags=["customers"], responses=ERROR_RESPONSES)
+    key_of = require(parts.keyring, "read")
+
+    # Ids may hold slashes, so the longer path has to be tried first.
+    @routes.get("/v1/customers/{customer_id:path}/days", summary="A customer's days, streaks and triggers")
+    async def get_days(
+        customer_id: str,
+        key: Annotated[ApiKey, Depends(key_of)],
+        first_on: Annotated[date | None, Query(alias="from", description="First usage day.")] = None,
+        last_on: Annotated[date | None, Query(alias="to", description="Last usage day, included.")] = None,
+    ) -> DaysBody:
+        """Without `from` and `to`: the last 90 days, today included.
+
+        curl -H "Authorization: Bearer $KEY" "http://localhost:8000/v1/customers/c-17/days?from=2026-03-01"
+        """
+        view = await _found(parts, key.product, customer_id)
+        first, last = _span(first_on, last_on, view.today)
+        triggers = await parts.store.triggers(key.product, customer_id, rows_max=TRIGGERS_MAX)
+        return DaysBody.model_validate(
+            {
+                "customer_id": customer_id,
+                "time_zone": view.time_zone,
+                "days": view.days(first, last),
+                "streaks": view.streaks(),
+                "triggers": [msgspec.json.decode(trigger) for trigger in triggers],
+            }
+        )
+
+    @routes.get("/v1/customers/{customer_id:path}", summary="A customer's profile, streaks and last 90 days")
+    async def get_customer(customer_id: str, key: Annotated[ApiKey, Depends(key_of)]) -> CustomerBody:
+        """What is known of a customer now.
+
+        curl -H "Authorization: Bearer $KEY" http://localhost:8000/v1/customers/c-17
+        """
+        view = await _found(parts, key.product, customer_id)
+        return CustomerBody.model_validate(
+            {
+                "customer_id": customer_id,
+                "time_zone": view.time_zone,
+                "today": date.fromordinal(view.today),
+                "profile": reading.profile_view(view.state),
+                "streaks": view.streaks(),
+                "days": view.days(view.today - DAYS_SHOWN + 1, view.today),
+            }
+        )
+
+    return routes
+
+
+async def _found(parts: ReadingParts, product_id: str, customer_id: str) -> _View:
+    """The customer, or NotFound: the same whether it is unknown or another product's."""
+    product = parts.products.get(product_id)
+    row = None if "\x00" in customer_id else await parts.store.customer(product_id, customer_id)
+    if product is None or row is None:
+        raise NotFound(
+            f"no customer {customer_id[:200]!r} is known; a new one is, a moment after its first event"
+        )
+    state = decoded(row)
+    excused = (await parts.store.excused(row.partition)).get(product_id, frozenset())
+    return _View(state, product, excused, reading.today(state, parts.clock.now_us()))
+
+
+def _span(first_on: date | None, last_on: date | None, today: int) -> tuple[int, int]:
+    last = last_on.toordinal() if last_on else max(today, first_on.toordinal() if first_on else today)
+    first = first_on.toordinal() if first_on else max(1, last - DAYS_SHOWN + 1)
+    if first > last:
+        raise InvalidInput("`from` lies after `to`")
+    if last - first >= DAYS_MAX:
+        raise InvalidInput(f"{last - first + 1} days asked for, {DAYS_MAX} at the most")
+    return first, last
