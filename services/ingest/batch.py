@@ -4,7 +4,12 @@ from typing import Any
 
 import msgspec
 
-from services.ingest.limits import EVENT_BYTES_MAX, PROFILE_BYTES_MAX, check_id, check_size
+from services.ingest.limits import (
+    EVENT_BYTES_MAX,
+    PROFILE_BYTES_MAX,
+    check_id,
+    too_large,
+)
 from shared.errors import InvalidInput
 from shared.events import Event, ProfileChanged, encode, record_key
 from shared.log import Message
@@ -50,14 +55,16 @@ class Batch(msgspec.Struct, frozen=True, kw_only=True):
 def event_record(event: Event) -> Message:
     """The record of an event; raises TooLarge for one that is more than an event should be."""
     value = encode(event)
-    check_size(value, EVENT_BYTES_MAX, "an event")
+    if len(value) > EVENT_BYTES_MAX:
+        raise too_large(EVENT_BYTES_MAX, "an event")
     return Message(value=value, key=record_key(event.product, event.customer_id))
 
 
 def profile_record(changed: ProfileChanged) -> Message:
     """The record of a profile; raises TooLarge as event_record does."""
     value = encode(changed)
-    check_size(value, PROFILE_BYTES_MAX, "a profile")
+    if len(value) > PROFILE_BYTES_MAX:
+        raise too_large(PROFILE_BYTES_MAX, "a profile")
     return Message(value=value, key=record_key(changed.product, changed.customer_id))
 
 

@@ -70,8 +70,6 @@ def check_name(text: str, field: str) -> str:
 
 def check_nesting(properties: dict[str, Any], field: str = "properties") -> None:
     """Objects and lists at most `NESTING_MAX` deep."""
-    if _CONTAINERS.isdisjoint(map(type, properties.values())):
-        return  # Flat, as nearly all are.
     level: list[Any] = [properties]
     for _ in range(NESTING_MAX):
         level = [child for parent in level for child in _children(parent)]
@@ -82,11 +80,14 @@ def check_nesting(properties: dict[str, Any], field: str = "properties") -> None
 
 def check_instant(occurred_us: int, terms: Terms) -> None:
     """Neither in the future nor too old. The evaluator judges again, by the log's own clock."""
-    if occurred_us > terms.now_us + FUTURE_TOLERANCE_US:
+    age_us = terms.now_us - occurred_us
+    if 0 <= age_us <= terms.late_window_us and occurred_us >= _OLDEST_US:
+        return  # As nearly all do.
+    if -age_us > FUTURE_TOLERANCE_US:
         raise InvalidInput("occurred_at lies in the future; is a clock wrong?", code="in_future")
     if occurred_us < _OLDEST_US:
         raise InvalidInput(f"occurred_at lies before {OLDEST_ON}", code="too_old")
-    if not terms.backfill and occurred_us < terms.now_us - terms.late_window_us:
+    if not terms.backfill and age_us > terms.late_window_us:
         raise InvalidInput(_too_old(terms), code="too_old")
 
 
@@ -105,12 +106,13 @@ def instant_us(at: datetime, field: str = "occurred_at") -> int:
     """Microseconds since the epoch; a time without an offset names no instant and is refused."""
     if at.tzinfo is None:
         raise InvalidInput(f"{field} has no offset; add one, such as +09:00 or Z")
-    return (at - EPOCH) // _MICROSECOND
+    since = at - EPOCH
+    # Exact, and twice as quick as dividing by a timedelta of a microsecond.
+    return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
 
 
-def check_size(encoded: bytes, bytes_max: int, what: str) -> None:
-    if len(encoded) > bytes_max:
-        raise TooLarge(f"{what} holds {bytes_max} bytes at the most")
+def too_large(bytes_max: int, what: str) -> TooLarge:
+    return TooLarge(f"{what} holds {bytes_max} bytes at the most")
 
 
 def _is_control(character: str) -> bool:

@@ -15,7 +15,9 @@ _ID: Schema = {
         {"type": "integer", "description": "Taken as its decimal digits."},
     ]
 }
-_OPTIONAL_ID: Schema = {"anyOf": [*_ID["anyOf"], {"type": "null"}]}
+_OPTIONAL_ID: Schema = {
+    "anyOf": [{"type": "string", "maxLength": NAME_CHARS_MAX}, {"type": "integer"}, {"type": "null"}]
+}
 
 EVENT_EXAMPLE = {
     "event_id": "0f6dc2f8-8a4b-4d3e-9a43-5f8d6f1f4c55",
@@ -39,7 +41,6 @@ EVENT: Schema = {
         },
         "event": {
             "type": ["string", "null"],
-            "minLength": 1,
             "maxLength": NAME_CHARS_MAX,
             "default": "used",
             "description": "What was done, such as `reservation.created`; rules choose by it.",
@@ -91,6 +92,7 @@ _MEANING = {
     400: "Not parseable: broken JSON, broken gzip, or no body.",
     401: "No API key, an unknown one or a revoked one.",
     403: "The API key lacks the scope that this takes.",
+    404: "No such route: a line break cannot stand in a path.",
     408: "The body did not arrive in time.",
     413: "More bytes or more items than are taken at once; send it in parts.",
     415: "A content type or encoding that is not understood.",

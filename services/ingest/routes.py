@@ -126,7 +126,7 @@ def _customer_routes(routes: APIRouter, intake: Intake) -> None:
         status_code=202,
         responses={
             202: openapi.json_answer("The log has it durably.", _TAKEN),
-            **openapi.errors(400, 401, 403, 408, 413, 415, 422, 503),
+            **openapi.errors(400, 401, 403, 404, 408, 413, 415, 422, 503),
         },
         openapi_extra={
             "requestBody": openapi.body(json=openapi.schema_of(ProfileBody)),
@@ -163,7 +163,7 @@ def _customer_routes(routes: APIRouter, intake: Intake) -> None:
         status_code=202,
         responses={
             202: openapi.json_answer("The log has it durably; days, triggers and tasks go next.", _TAKEN),
-            **openapi.errors(401, 403, 422, 503),
+            **openapi.errors(401, 403, 404, 422, 503),
         },
         openapi_extra={"parameters": [_CUSTOMER_ID]},
     )

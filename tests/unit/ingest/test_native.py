@@ -86,6 +86,23 @@ def test_nulls_are_as_good_as_absent() -> None:
     assert events(taken({"customer_id": "c-17", **nulls})) == events(taken({"customer_id": "c-17"}))
 
 
+def test_empty_text_is_as_good_as_absent_but_for_the_customer() -> None:
+    empty = dict.fromkeys(("event_id", "event", "user_id"), "")
+    assert events(taken({"customer_id": "c-17", **empty})) == events(taken({"customer_id": "c-17"}))
+
+
+def test_names_may_hold_blanks_and_lose_those_around_them() -> None:
+    [event] = events(
+        taken({"customer_id": " c 17", "event": "Order Completed ", "event_id": "| |", "user_id": 0})
+    )
+    assert (event.customer_id, event.event, event.event_id, event.user_id) == (
+        "c 17",
+        "Order Completed",
+        "| |",
+        "0",
+    )
+
+
 def test_numbers_are_ids_by_their_digits() -> None:
     [event] = events(taken({"customer_id": 17, "event_id": 4, "user_id": 5}))
     assert (event.customer_id, event.event_id, event.user_id) == ("17", "4", "5")
@@ -153,6 +170,9 @@ def test_a_byte_order_mark_is_no_harm() -> None:
         ),
         ({"customer_id": "c", "event": 4}, "$.event"),
         ({"customer_id": "c", "event": " "}, "event is empty"),
+        ({"customer_id": "c", "user_id": " "}, "user_id is empty"),
+        ({"customer_id": "c", "event_id": "e\u0007"}, "event_id has control characters"),
+        ({"customer_id": "c", "event_id": "e" * 201}, "event_id has more than 200 characters"),
         ({"customer_id": True}, "customer_id"),
         ({"customer_id": "c", "properties": []}, "properties"),
         ("c-17", "an event is a JSON object"),
