@@ -1,10 +1,10 @@
 """Lists of tasks as people ask for them: by state, owner, day; newest last, page by page."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator
 from typing import Any
 
 import msgspec
-from sqlalchemy import Select, func, literal, or_, select, tuple_
+from sqlalchemy import ColumnElement, Select, func, literal, or_, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.notifier.store import decode_task
@@ -63,21 +63,25 @@ async def version(connection: AsyncConnection) -> int:
 
 
 def _matching(query: Select[Any], wanted: TaskFilter) -> Select[Any]:
-    conditions: Sequence[tuple[object, Any]] = (
-        (wanted.product, _t.product == wanted.product),
-        (wanted.states or None, _t.state.in_(list(wanted.states))),
-        (wanted.whose, or_(_t.owner == wanted.whose, _t.escalated_to == wanted.whose)),
-        (wanted.customer_id, _t.customer_id == wanted.customer_id),
-        (wanted.opened_from_us, _t.opened_us >= wanted.opened_from_us),
-        (wanted.closed_from_us, _t.closed_us >= wanted.closed_from_us),
-    )
-    if (since_us := wanted.live_or_closed_from_us) is not None:
-        query = query.where(or_(_t.closed_us.is_(None), _t.closed_us >= since_us))
-    for value, condition in conditions:
-        if value is not None:
-            query = query.where(condition)
+    return query.where(*_conditions(wanted))
+
+
+def _conditions(wanted: TaskFilter) -> Iterator[ColumnElement[bool]]:
+    if wanted.product is not None:
+        yield _t.product == wanted.product
+    if wanted.states:
+        yield _t.state.in_(list(wanted.states))
     if wanted.owner is not None:
-        query = query.where(_t.owner == wanted.owner if wanted.owner else _t.owner.is_(None))
+        yield _t.owner == wanted.owner if wanted.owner else _t.owner.is_(None)
+    if wanted.whose is not None:
+        yield or_(_t.owner == wanted.whose, _t.escalated_to == wanted.whose)
+    if wanted.customer_id is not None:
+        yield _t.customer_id == wanted.customer_id
     if wanted.is_live is not None:
-        query = query.where(_t.closed_us.is_(None) if wanted.is_live else _t.closed_us.is_not(None))
-    return query
+        yield _t.closed_us.is_(None) if wanted.is_live else _t.closed_us.is_not(None)
+    if wanted.opened_from_us is not None:
+        yield _t.opened_us >= wanted.opened_from_us
+    if wanted.closed_from_us is not None:
+        yield _t.closed_us >= wanted.closed_from_us
+    if wanted.live_or_closed_from_us is not None:
+        yield or_(_t.closed_us.is_(None), _t.closed_us >= wanted.live_or_closed_from_us)

@@ -1,10 +1,10 @@
 """Deliveries in the database: claimed with a lease, recorded with how they ended, listed and replayed."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 import msgspec
-from sqlalchemy import RowMapping, case, insert, literal, select, tuple_, update
+from sqlalchemy import ColumnElement, RowMapping, case, insert, literal, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.notifier.announce import Delivery
@@ -232,7 +232,7 @@ async def replay(
     A delivery named by its id is replayed whatever its state; a range takes the dead ones alone
     unless the filter says otherwise.
     """
-    conditions = _conditions(wanted)
+    conditions = list(_conditions(wanted))
     if delivery_id is not None:
         conditions.append(_d.id == delivery_id)
     elif wanted.state is None:
@@ -251,12 +251,14 @@ async def enable(connection: AsyncConnection, channel: str) -> None:
     await put_channel_state(connection, ChannelState(channel=channel))
 
 
-def _conditions(wanted: DeliveryFilter) -> list[Any]:
-    pairs: tuple[tuple[Any, Any], ...] = (
-        (wanted.product, _d.product == wanted.product),
-        (wanted.state, _d.state == wanted.state),
-        (wanted.channel, _d.channel == wanted.channel),
-        (wanted.from_us, _d.created_us >= wanted.from_us),
-        (wanted.to_us, _d.created_us < wanted.to_us),
-    )
-    return [condition for value, condition in pairs if value is not None]
+def _conditions(wanted: DeliveryFilter) -> Iterator[ColumnElement[bool]]:
+    if wanted.product is not None:
+        yield _d.product == wanted.product
+    if wanted.state is not None:
+        yield _d.state == wanted.state
+    if wanted.channel is not None:
+        yield _d.channel == wanted.channel
+    if wanted.from_us is not None:
+        yield _d.created_us >= wanted.from_us
+    if wanted.to_us is not None:
+        yield _d.created_us < wanted.to_us

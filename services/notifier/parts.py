@@ -1,6 +1,8 @@
 """What the notifier is built of; tests pass fakes for any of it."""
 
 import random
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import date
 
 import msgspec
 
@@ -12,8 +14,24 @@ from shared.database import Database
 from shared.log import Log
 
 
+class Day(msgspec.Struct, frozen=True, kw_only=True):
+    """A usage day of a customer: whether it was used, and whether use was expected."""
+
+    day: date
+    active: bool
+    expected: bool
+
+
+DaysOf = Callable[[str, str, date, date], Awaitable[Sequence[Day]]]
+"""Product, customer, first and last day (both included) to the customer's days, in order."""
+
+
 class NotifierParts(msgspec.Struct, frozen=True, kw_only=True):
-    """The world of one notifier. `public_url` is where CSMs find the inbox, for links in messages."""
+    """The world of one notifier.
+
+    `public_url` is where CSMs find the inbox, for links in messages. `days_of` asks the evaluator for a
+    customer's calendar; without it the inbox shows none.
+    """
 
     config: Config
     database: Database
@@ -23,3 +41,4 @@ class NotifierParts(msgspec.Struct, frozen=True, kw_only=True):
     random: random.Random
     open_client: ClientFactory = open_client
     public_url: str | None = None
+    days_of: DaysOf | None = None

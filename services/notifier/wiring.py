@@ -15,6 +15,8 @@ from services.notifier.intake import Intake
 from services.notifier.parts import NotifierParts
 from services.notifier.render import SlackMessage, slack_message
 from services.notifier.sender import Sender
+from services.notifier.web import site
+from services.notifier.web.access import Access
 from services.notifier.words import words
 from shared.config import SlackChannel, WebhookChannel
 
@@ -41,7 +43,12 @@ class Notifier:
             "sender": self.sender,
             "timekeeper": self.timekeeper,
         }
+        self._parts = parts
         self.api: APIRouter = api.router(parts, self.desk, self.sender)
+
+    def pages(self, access: Access) -> APIRouter:
+        """The inbox, for whomever `access` lets in."""
+        return site.router(self._parts, self.desk, access)
 
     def listen(self, listener: Callable[[], None]) -> None:
         """`listener` is called after every change of tasks that this process made."""

@@ -58,6 +58,14 @@ class Words:
         """0 = Monday: `Monday`, `月曜日`."""
         return str(get_day_names("wide", locale=self._locale)[weekday])
 
+    def weekday_short(self, weekday: int) -> str:
+        """0 = Monday: `Mon`, `月`."""
+        return str(get_day_names("abbreviated", locale=self._locale)[weekday])
+
+    def month(self, day: date) -> str:
+        """`Mar`, `3月`."""
+        return format_date(day, "MMM", locale=self._locale)
+
     def time(self, at_us: int, zone: ZoneInfo) -> str:
         """`14:00` in that zone, in both languages."""
         return format_time(from_us(at_us).astimezone(zone), "HH:mm", locale=self._locale)

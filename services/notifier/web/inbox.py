@@ -1,0 +1,313 @@
+"""Puts tasks into the order in which a CSM works through them, and each into the words of a page. Pure."""
+
+from collections.abc import Iterable, Iterator, Mapping
+
+import msgspec
+
+from services.notifier import wording
+from services.notifier.announce import Delivery
+from services.notifier.ledger import HistoryLine
+from services.notifier.render import dialled
+from services.notifier.routing import next_contact, zone
+from services.notifier.tasks import SYSTEM, Contact, Outcome, Task
+from services.notifier.words import Words
+from services.notifier.zones import Span, instant_of, local_day
+from shared.config import CsmSection
+
+ROWS_MAX = 200
+
+
+class Row(msgspec.Struct, frozen=True, kw_only=True):
+    """A task in the list. `is_open`: the customer may be called now; `when` says until when, or from when."""
+
+    task: Task
+    name: str
+    headline: str
+    summary: str
+    owner: str
+    is_open: bool
+    when: str
+    badges: tuple[tuple[str, str], ...]
+    surprise: int | None
+
+
+class Section(msgspec.Struct, frozen=True, kw_only=True):
+    """A part of the list under its own heading; `more_count` tasks follow that are not shown."""
+
+    key: str
+    title: str
+    rows: tuple[Row, ...]
+    more_count: int = 0
+
+
+class _Placed(msgspec.Struct, frozen=True, kw_only=True):
+    """A task with its next contact, which is all that its place in the list depends on."""
+
+    task: Task
+    span: Span | None
+    opens_us: int
+    is_open: bool
+
+    @property
+    def closes_us(self) -> int | None:
+        has_window = self.task.plan.contact.window is not None
+        return self.span[1] if self.span is not None and has_window else None
+
+
+def sections(
+    tasks: Iterable[Task], words: Words, csms: Mapping[str, CsmSection], now_us: int
+) -> tuple[Section, ...]:
+    """Live tasks as a list: what can be called now, what opens later today, what comes another day.
+
+    Within a part the window that closes (or opens) first comes first, and of equals the greatest surprise.
+    """
+    parts: dict[str, list[_Placed]] = {"now": [], "later": [], "days": [], "snoozed": []}
+    for placed in _placed(tasks, now_us):
+        parts[_part(placed, now_us)].append(placed)
+    titles = {
+        "now": words.say("Call now"),
+        "later": words.say("Later today"),
+        "days": words.say("On another day"),
+        "snoozed": words.say("Snoozed"),
+    }
+    return tuple(
+        Section(
+            key=key,
+            title=titles[key],
+            rows=tuple(_row(p, words, csms, now_us) for p in sorted(some, key=_rank)[:ROWS_MAX]),
+            more_count=max(0, len(some) - ROWS_MAX),
+        )
+        for key, some in parts.items()
+        if some
+    )
+
+
+def _placed(tasks: Iterable[Task], now_us: int) -> Iterator[_Placed]:
+    spans: dict[Contact, Span | None] = {}  # thousands of tasks share a handful of windows
+    for task in tasks:
+        contact = task.plan.contact
+        if contact not in spans:
+            spans[contact] = next_contact(contact, now_us)
+        span = spans[contact]
+        opens_us = max(now_us, span[0]) if span is not None else now_us
+        yield _Placed(task=task, span=span, opens_us=opens_us, is_open=opens_us <= now_us)
+
+
+def _part(placed: _Placed, now_us: int) -> str:
+    if placed.task.state == "snoozed":
+        return "snoozed"
+    if placed.is_open:
+        return "now"
+    customer_zone = zone(placed.task.plan.contact.zone)
+    is_today = local_day(placed.opens_us, customer_zone) == local_day(now_us, customer_zone)
+    return "later" if is_today else "days"
+
+
+def _rank(placed: _Placed) -> tuple[bool, int, float, int]:
+    task = placed.task
+    at_us = placed.closes_us if placed.is_open else placed.opens_us
+    if task.state == "snoozed":
+        at_us = task.snoozed_until_us
+    # What has no window can wait for what has one.
+    return (at_us is None, at_us or 0, -(task.trigger.data.surprise or 0.0), task.opened_us)
+
+
+def row_of(task: Task, words: Words, csms: Mapping[str, CsmSection], now_us: int) -> Row:
+    """A task as the list shows it."""
+    (placed,) = _placed([task], now_us)
+    return _row(placed, words, csms, now_us)
+
+
+def _row(placed: _Placed, words: Words, csms: Mapping[str, CsmSection], now_us: int) -> Row:
+    task = placed.task
+    share = task.trigger.data.surprise
+    return Row(
+        task=task,
+        name=wording.customer(task, words),
+        headline=wording.headline(task, words),
+        summary=_summary(task, words),
+        owner=owner_said(task.owner, csms, words),
+        is_open=placed.is_open,
+        when=_when(task, words, placed.is_open, placed.opens_us, placed.closes_us, now_us),
+        badges=badges(task, words, csms),
+        surprise=None if share is None else min(99, round(share * 100)),
+    )
+
+
+def _summary(task: Task, words: Words) -> str:
+    """One line: of a stop the habit that was broken, which tells calls apart; else what it is about."""
+    streak = task.trigger.data.streak
+    if not task.trigger.type.endswith(".stopped") or streak.last_active_on is None:
+        return wording.headline(task, words)
+    habit = words.count("%(n)s active day", "%(n)s active days", streak.length)
+    return words.say("%(habit)s, last on %(day)s", habit=habit, day=words.day(streak.last_active_on))
+
+
+def _when(task: Task, words: Words, is_open: bool, opens_us: int, closes_us: int | None, now_us: int) -> str:
+    customer_zone = zone(task.plan.contact.zone)
+    if task.state == "snoozed" and task.snoozed_until_us is not None:
+        return words.say("until %(time)s", time=_short(task.snoozed_until_us, task, words, now_us))
+    if is_open:
+        if closes_us is None:
+            return words.say("any time")
+        return words.say("until %(time)s", time=words.time(closes_us, customer_zone))
+    return words.say("from %(time)s", time=_short(opens_us, task, words, now_us))
+
+
+def _short(at_us: int, task: Task, words: Words, now_us: int) -> str:
+    customer_zone = zone(task.plan.contact.zone)
+    if local_day(at_us, customer_zone) == local_day(now_us, customer_zone):
+        return words.time(at_us, customer_zone)
+    return words.moment(at_us, customer_zone)
+
+
+def owner_said(owner: str | None, csms: Mapping[str, CsmSection], words: Words) -> str:
+    """Whose call it is: a name, else the id as it is, else nobody."""
+    if not owner:
+        return words.say("nobody's")
+    return words.colleague(csms[owner].name) if owner in csms else owner
+
+
+def badges(task: Task, words: Words, csms: Mapping[str, CsmSection]) -> tuple[tuple[str, str], ...]:
+    """Short marks with their kind: who has it in hand, escalated, unverified, held."""
+    found = []
+    if task.state == "acknowledged":
+        by = owner_said(task.acknowledged_by, csms, words)
+        found.append(("taken", words.say("in hand: %(name)s", name=by)))
+    if task.escalated_us is not None and task.state in ("open", "notified"):
+        found.append(("escalated", words.say("escalated")))
+    if task.held is not None:
+        found.append(("held", words.say("held: outage?")))
+    if task.unverified:
+        found.append(("unverified", words.say("unverified")))
+    if task.plan.problems:
+        found.append(("problem", words.say("settings")))
+    return tuple(found)
+
+
+class Card(msgspec.Struct, frozen=True, kw_only=True):
+    """A task in full."""
+
+    row: Row
+    sentence: str
+    dialled: str
+    phone: str
+    window: str
+    local_time: str
+    evidence: tuple[wording.Line, ...]
+    reasons: tuple[str, ...]
+    problems: tuple[str, ...]
+    facts: tuple[wording.Line, ...]
+
+
+def card_of(task: Task, words: Words, csms: Mapping[str, CsmSection], now_us: int) -> Card:
+    """A task as its own page shows it."""
+    phone = task.trigger.data.customer.phone or ""
+    return Card(
+        row=row_of(task, words, csms, now_us),
+        sentence=_sentence(task, words),
+        phone=phone,
+        dialled=dialled(phone),
+        window=wording.window(task, words),
+        local_time=words.time(now_us, zone(task.plan.contact.zone)),
+        evidence=wording.evidence(task, words),
+        reasons=wording.reasons(task.trigger, words),
+        problems=wording.problems(task, words),
+        facts=_facts(task, words),
+    )
+
+
+def _sentence(task: Task, words: Words) -> str:
+    """What happened, as one would say it."""
+    data = task.trigger.data
+    if data.cutoff_at is None:
+        return wording.headline(task, words)
+    at_us, customer_zone = instant_of(data.cutoff_at), zone(task.plan.contact.zone)
+    if local_day(at_us, customer_zone) == data.day:
+        return words.say(
+            "No use by %(time)s on %(day)s.", day=words.day(data.day), time=words.time(at_us, customer_zone)
+        )
+    return words.say("No use all day on %(day)s.", day=words.day(data.day))
+
+
+def _facts(task: Task, words: Words) -> tuple[wording.Line, ...]:
+    customer = task.trigger.data.customer
+    found = [wording.Line(words.say("Customer id"), customer.id)]
+    if customer.segment:
+        found.append(wording.Line(words.say("Segment"), customer.segment))
+    if customer.mrr is not None:
+        found.append(wording.Line(words.say("Monthly revenue"), f"{customer.mrr:,.0f}"))
+    if customer.renewal_on is not None:
+        found.append(wording.Line(words.say("Renewal"), words.day(customer.renewal_on, year=True)))
+    return tuple(found)
+
+
+# Trail and outcomes
+
+
+class TrailLine(msgspec.Struct, frozen=True, kw_only=True):
+    """A line of the audit trail in words."""
+
+    at: str
+    said: str
+    by: str
+    detail: str
+
+
+def trail_line(
+    line: HistoryLine, words: Words, csms: Mapping[str, CsmSection], now_us: int, task: Task | None
+) -> TrailLine:
+    """A change as one would tell it; an unknown one by its code."""
+    said = {
+        "opened": words.say("Call task opened"),
+        "updated": words.say("Still silent"),
+        "notified": words.say("Sent"),
+        "acknowledged": words.say("Taken"),
+        "snoozed": words.say("Snoozed"),
+        "woken": words.say("Back from snooze"),
+        "escalated": words.say("Escalated"),
+        "assigned": words.say("Handed over"),
+        "done": words.say("Done"),
+        "reopened": words.say("Undone"),
+        "resumed": words.say("Usage resumed"),
+        "retracted": words.say("Stop taken back"),
+        "expired": words.say("Expired untouched"),
+        "held": words.say("Held by the outage guard"),
+        "released": words.say("Released"),
+    }
+    known_outcomes: dict[str, str] = dict(outcomes(words))
+    detail = known_outcomes.get(line.note.detail, line.note.detail)
+    if line.note.change in ("opened", "held"):
+        detail = ""
+    if line.note.change in ("assigned", "escalated"):
+        detail = owner_said(line.note.detail, csms, words)
+    customer_zone = zone(task.plan.contact.zone) if task is not None else zone("UTC")
+    return TrailLine(
+        at=words.moment(line.at_us, customer_zone),
+        said=said.get(line.note.change, line.note.change),
+        by="" if line.note.actor == SYSTEM else owner_said(line.note.actor, csms, words),
+        detail=detail,
+    )
+
+
+def outcomes(words: Words) -> tuple[tuple[Outcome, str], ...]:
+    """Every outcome with its words, in the order of the keys 1 to 6."""
+    return (
+        ("reached", words.say("Reached")),
+        ("no_answer", words.say("No answer")),
+        ("legitimate_absence", words.say("Closed for a reason")),
+        ("product_problem", words.say("Product problem")),
+        ("churn_risk", words.say("May leave")),
+        ("false_alarm", words.say("False alarm")),
+    )
+
+
+def delivery_said(delivery: Delivery, words: Words) -> str:
+    """How a delivery stands."""
+    return {
+        "pending": words.say("waiting"),
+        "held": words.say("held"),
+        "delivered": words.say("delivered"),
+        "dead": words.say("given up"),
+        "cancelled": words.say("not needed"),
+    }[delivery.state]
