@@ -69,7 +69,8 @@ def settle(
     state, notices = _excused(rule, state, past, moment)
     settled = state.settled
     day = past.first_inactive(settled + 1)
-    while deadline_us(rule, past, day) < watermark_us:
+    # A day cut short by a change of settings is held against nobody, so nothing waits for it.
+    while day in past.cut_short or deadline_us(rule, past, day) < watermark_us:
         settled = day
         if past.is_expected(day):
             missed = state.missed | 1 << (day - past.base)
@@ -83,19 +84,45 @@ def settle(
 
 
 def observe(
-    rule: AbsenceRule, state: AbsenceState, past: Past, day: int, moment: Moment, *, backfill: bool
+    rule: AbsenceRule,
+    state: AbsenceState,
+    past: Past,
+    day: int,
+    moment: Moment,
+    *,
+    is_new: bool,
+    backfill: bool,
 ) -> tuple[AbsenceState, list[Notice]]:
-    """A use on `day`, which is active already in `past`: ends, retracts or moves what stood."""
+    """A use on `day`, which is active already in `past`: ends, retracts or moves what stood.
+
+    `is_new` False: the day was active before; then only a use in time on a missed day says something new.
+    """
     if day > state.settled:
-        if all(stop.resumed for stop in state.told):
+        if not is_new or all(stop.resumed for stop in state.told):
             return state, []
         return tell(rule, state, past, around=day, moment=moment, silently=backfill)
+    takes_out = is_missed(state, past, day) and _is_in_time(rule, past, day, moment)
+    if not is_new and not takes_out:
+        return state, []
     if backfill and not any(stop.day >= day for stop in state.told):
-        return _rewound(state, past, day), []
-    in_time = moment.occurred_us is None or moment.occurred_us < day_cutoff_us(rule, past, day)
-    if in_time:
+        state = _rewound(state, past, day)
+    elif takes_out:
         state = _without(state, past, day)
     return tell(rule, state, past, around=day, moment=moment, silently=backfill)
+
+
+def is_missed(state: AbsenceState, past: Past, day: int) -> bool:
+    """Whether the day is settled as missed."""
+    return day >= past.base and bool(state.missed >> (day - past.base) & 1)
+
+
+def is_silent(state: AbsenceState, past: Past) -> bool:
+    """Whether the customer has not been back since the last missed day: then days may pass unjudged."""
+    return state.missed.bit_length() > past.active.bit_length()
+
+
+def _is_in_time(rule: AbsenceRule, past: Past, day: int, moment: Moment) -> bool:
+    return moment.occurred_us is None or moment.occurred_us < day_cutoff_us(rule, past, day)
 
 
 def tell(
@@ -169,11 +196,11 @@ def _dated(rule: AbsenceRule, past: Past, reads: Reads, notice: Notice) -> Notic
     return msgspec.structs.replace(notice, decided_us=read.at_us, timestamp_us=occurred_us)
 
 
-def prune(state: AbsenceState, before: int) -> AbsenceState:
-    """Forgets the told stops that no event can reach any more: resumed, and older than `before`."""
-    if not any(stop.resumed and stop.day < before for stop in state.told):
+def prune(state: AbsenceState, past: Past, before: int) -> AbsenceState:
+    """Forgets the stops told of episodes that no event can touch any more: ended before the day `before`."""
+    kept = tuple(stop for stop in state.told if not (stop.resumed and past.is_used(stop.day, before - 1)))
+    if len(kept) == len(state.told):
         return state
-    kept = tuple(stop for stop in state.told if not (stop.resumed and stop.day < before))
     return AbsenceState(state.settled, state.told_from, state.missed, kept)
 
 
@@ -257,15 +284,16 @@ def _reminder(past: Past, episode: Episode, k: int) -> _Raised:
 
 def _may_tell_more(rule: AbsenceRule, state: AbsenceState, past: Past) -> bool:
     """Whether a further missed day could be told: always, unless the silence has been told to the end."""
-    if state.missed.bit_length() <= past.active.bit_length():
+    if not is_silent(state, past):
         return True
     (episode,) = _episodes(state.missed, past, past.active.bit_length())
     told = [stop for stop in state.told if stop.episode == episode.start]
     if told:
         return any(k > len(episode.missed) for k in rule.again)
-    return (
-        _raised(rule, past, episode) is None and past.streak_before(episode.start).length >= rule.min_streak
-    )
+    if past.streak_before(episode.start).length < rule.min_streak:
+        return False
+    raised = _raised(rule, past, episode)
+    return raised is None or episode.missed[raised.episode_day - 1] >= state.told_from
 
 
 def _excused(
@@ -273,7 +301,7 @@ def _excused(
 ) -> tuple[AbsenceState, list[Notice]]:
     notices: list[Notice] = []
     for day in sorted(past.excused) if state.missed else ():
-        if day >= past.base and state.missed >> (day - past.base) & 1:
+        if is_missed(state, past, day):
             state = _without(state, past, day)
             state, told = tell(rule, state, past, around=day, moment=moment)
             notices += told

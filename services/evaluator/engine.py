@@ -41,6 +41,8 @@ from shared.triggers import Trigger
 BACKFILL_DAYS_MAX = 20 * 366
 """History older than this is refused: a day costs a bit for every day since."""
 
+NONE_EXCUSED: frozenset[int] = frozenset()
+
 _SEGMENTS_MAX = 16
 
 
@@ -59,7 +61,7 @@ def fold(
     product: Product,
     appended_us: int,
     watermark_us: int,
-    excused: frozenset[int] = frozenset(),
+    excused: frozenset[int] = NONE_EXCUSED,
 ) -> Outcome:
     """Takes one record of a customer, in the order of the log.
 
@@ -100,14 +102,16 @@ def settle(
     customer_id: str,
     product: Product,
     watermark_us: int,
-    excused: frozenset[int] = frozenset(),
+    excused: frozenset[int] = NONE_EXCUSED,
 ) -> Outcome:
     """Judges the days of one customer whose deadline lies before the watermark."""
-    state, notices = _settle(adopt(state, product, watermark_us), product, watermark_us, excused)
+    state, notices = _settle(adopt(state, product, watermark_us, excused), product, watermark_us, excused)
     return Outcome(state, worded(state, product, customer_id, notices))
 
 
-def adopt(state: CustomerState, product: Product, watermark_us: int) -> CustomerState:
+def adopt(
+    state: CustomerState, product: Product, watermark_us: int, excused: frozenset[int]
+) -> CustomerState:
     """The state under the product's present configuration.
 
     Rules gone are dropped, rules new begin with the stored days: they judge the past, and tell
@@ -118,16 +122,16 @@ def adopt(state: CustomerState, product: Product, watermark_us: int) -> Customer
     last = state.segments[-1]
     segments = (*state.segments[:-1], Segment(last.from_us, settings_of(state.profile, product)))
     state = msgspec.structs.replace(state, segments=segments, product_key=product.key)
-    rules = {rule.name: _adopted(rule, state, watermark_us) for rule in product.rules}
+    rules = {rule.name: _adopted(rule, state, watermark_us, excused) for rule in product.rules}
     state = msgspec.structs.replace(
         state, rules={name: rule for name, rule in rules.items() if rule is not None}
     )
-    return _with_due(state, product, frozenset())
+    return _with_due(state, product, NONE_EXCUSED)
 
 
 def with_rules(state: CustomerState, product: Product, rules: dict[str, RuleState]) -> CustomerState:
     """The state with what its rules have settled and told, and due when they next have to be asked."""
-    return _with_due(msgspec.structs.replace(state, rules=rules), product, frozenset())
+    return _with_due(msgspec.structs.replace(state, rules=rules), product, NONE_EXCUSED)
 
 
 def past_of(state: CustomerState, filter_key: str, excused: frozenset[int]) -> Past:
@@ -145,14 +149,14 @@ def _settled_before(
     watermark_us: int,
     excused: frozenset[int],
 ) -> tuple[CustomerState, list[Notice]]:
-    state = adopt(state, product, watermark_us)
-    if state.due_us is not None and state.due_us >= watermark_us and not excused:
+    state = adopt(state, product, watermark_us, excused)
+    is_due = state.due_us is not None and state.due_us < watermark_us
+    if not is_due and not excused and not _is_silent(state, product):
         return state, []
     if message.backfill and not _may_tell(state, product, watermark_us, excused):
         # History comes in many records, and none of the days due could be told: judging them after
         # every record would only repeat what the next tick does once.
         return state, []
-    # Where nothing is due, days may still have passed unjudged since a silence was told to its end.
     return _settle(state, product, watermark_us, excused)
 
 
@@ -169,7 +173,7 @@ def _settle(
         told: list[Notice] = []
         if isinstance(rule, AbsenceRule) and isinstance(kept, AbsenceState):
             judged, told = absence.settle(rule, kept, past, watermark_us=watermark_us)
-            after = absence.prune(judged, judged.settled - forgotten)
+            after = absence.prune(judged, past, judged.settled - forgotten)
         elif isinstance(rule, NeverStartedRule) and isinstance(kept, NeverStartedState):
             after, told = never_started.settle(rule, kept, past, watermark_us=watermark_us)
         if after is not None and after is not kept:
@@ -179,6 +183,17 @@ def _settle(
         return state, notices
     state = msgspec.structs.replace(state, rules={**state.rules, **rules})
     return _with_due(state, product, excused), notices
+
+
+def _is_silent(state: CustomerState, product: Product) -> bool:
+    """Whether days may have passed unjudged, nothing being due since a silence was told to its end."""
+    for rule in product.rules:
+        kept = state.rules.get(rule.name)
+        if isinstance(kept, AbsenceState) and absence.is_silent(
+            kept, past_of(state, rule.filter, NONE_EXCUSED)
+        ):
+            return True
+    return False
 
 
 def _may_tell(state: CustomerState, product: Product, watermark_us: int, excused: frozenset[int]) -> bool:
@@ -224,7 +239,7 @@ def place(state: CustomerState, occurred_us: int | None, occurred_on: date | Non
     if occurred_us is None:
         assert occurred_on is not None
         day = occurred_on.toordinal()
-        past = past_of(state, EVERY_EVENT, frozenset())
+        past = past_of(state, EVERY_EVENT, NONE_EXCUSED)
         return Use(day, None, past.settings_on(day))
     settings = segment_at(state, occurred_us).settings
     return Use(day_of(settings.zone, settings.day_starts, occurred_us), occurred_us, settings)
@@ -263,40 +278,35 @@ def observe(
     *,
     product: Product,
     decided_us: int,
-    excused: frozenset[int] = frozenset(),
+    excused: frozenset[int] = NONE_EXCUSED,
     backfill: bool = False,
 ) -> tuple[CustomerState, list[Notice]]:
     """A use in its day, and what every rule has to say of it."""
     filters = matching_filters(product.filters, event)
-    fresh = [key for key in filters if not _changes_nothing(state, use, product, key)]
-    if not fresh:
+    bit = use.day - state.base
+    new = [key for key in filters if bit < 0 or not state.active.get(key, 0) >> bit & 1]
+    if not new and not any(_is_missed(kept, bit) for kept in state.rules.values()):
         return state, []
-    state = _with_day(state, use.day, fresh)
+    after = _with_day(state, use.day, new) if new else state
     moment = Moment(decided_us, use.day, use.occurred_us)
     notices: list[Notice] = []
-    rules = dict(state.rules)
+    rules = dict(after.rules)
     for rule in product.rules:
-        if rule.filter not in fresh:
-            continue
-        past = past_of(state, rule.filter, excused)
-        judged, told = _observe_rule(rule, rules.get(rule.name), past, use, moment, backfill)
-        if judged is not None:
-            rules[rule.name] = judged
-        notices += told
-    state = msgspec.structs.replace(state, rules=rules)
-    return _with_due(state, product, excused), notices
+        if rule.filter in filters:
+            past = past_of(after, rule.filter, excused)
+            kept, told = _observe_rule(
+                rule, rules.get(rule.name), past, use, moment, is_new=rule.filter in new, backfill=backfill
+            )
+            if kept is not None:
+                rules[rule.name] = kept
+            notices += told
+    if not new and rules == state.rules:
+        return state, []
+    return _with_due(msgspec.structs.replace(after, rules=rules), product, excused), notices
 
 
-def _changes_nothing(state: CustomerState, use: Use, product: Product, filter_key: str) -> bool:
-    """Whether the day is active already and no rule of this filter holds it to be missed."""
-    bit = use.day - state.base
-    if bit < 0 or not state.active.get(filter_key, 0) >> bit & 1:
-        return False
-    for rule in product.rules:
-        kept = state.rules.get(rule.name)
-        if rule.filter == filter_key and isinstance(kept, AbsenceState) and kept.missed >> bit & 1:
-            return False
-    return True
+def _is_missed(kept: RuleState, bit: int) -> bool:
+    return bit >= 0 and isinstance(kept, AbsenceState) and bool(kept.missed >> bit & 1)
 
 
 def _with_day(state: CustomerState, day: int, filters: Iterable[str]) -> CustomerState:
@@ -323,15 +333,24 @@ def _rebased(state: CustomerState, base: int) -> CustomerState:
 
 
 def _observe_rule(
-    rule: Rule, kept: RuleState | None, past: Past, use: Use, moment: Moment, backfill: bool
+    rule: Rule,
+    kept: RuleState | None,
+    past: Past,
+    use: Use,
+    moment: Moment,
+    *,
+    is_new: bool,
+    backfill: bool,
 ) -> tuple[RuleState | None, list[Notice]]:
-    if isinstance(rule, StreakRule):
-        streak = kept if isinstance(kept, StreakState) else StreakState()
-        return streaks.observe(rule, streak, past, use.day, moment, silently=backfill)
     if isinstance(rule, AbsenceRule):
         if not isinstance(kept, AbsenceState):
             return _first_use(rule, past, use, moment, backfill), []
-        return absence.observe(rule, kept, past, use.day, moment, backfill=backfill)
+        return absence.observe(rule, kept, past, use.day, moment, is_new=is_new, backfill=backfill)
+    if not is_new:
+        return kept, []
+    if isinstance(rule, StreakRule):
+        streak = kept if isinstance(kept, StreakState) else StreakState()
+        return streaks.observe(rule, streak, past, use.day, moment, silently=backfill)
     if isinstance(kept, NeverStartedState):
         return never_started.observe(rule, kept, past, use.day, moment)
     return kept, []
@@ -392,11 +411,24 @@ def _with_segment(
     kept = [s for s in state.segments if s.from_us is None or s.from_us <= received_us]
     if settings != now.settings:
         kept.append(Segment(from_us, settings))
-    kept = _pruned(kept, received_us - product.late_window_us)
+    kept = _pruned(kept, min(received_us - product.late_window_us, _unsettled_us(state, product)))
     cut_short = [d for d in state.cut_short if d <= day]
     if settings != now.settings:
         cut_short += _cut_short(day, settings, from_us)
     return msgspec.structs.replace(state, segments=tuple(kept), cut_short=tuple(cut_short[-_SEGMENTS_MAX:]))
+
+
+def _unsettled_us(state: CustomerState, product: Product) -> int:
+    """When the earliest day opened that some rule has still to judge."""
+    earliest = 1 << 62
+    for rule in product.rules:
+        kept = state.rules.get(rule.name)
+        if isinstance(kept, AbsenceState):
+            past = past_of(state, rule.filter, NONE_EXCUSED)
+            day = past.first_inactive(kept.settled + 1)
+            settings = past.settings_on(day)
+            earliest = min(earliest, opens_us(settings.zone, settings.day_starts, day))
+    return earliest
 
 
 def _cut_short(day: int, settings: Settings, from_us: int) -> Iterable[int]:
@@ -441,7 +473,7 @@ def _armed(state: CustomerState, product: Product, known_us: int) -> CustomerSta
                 rules.pop(rule.name, None)
             else:
                 rules[rule.name] = armed
-    return _with_due(msgspec.structs.replace(state, rules=rules), product, frozenset())
+    return _with_due(msgspec.structs.replace(state, rules=rules), product, NONE_EXCUSED)
 
 
 def _armed_rule(kept: RuleState | None, contract_on: date | None, known_us: int) -> NeverStartedState | None:
@@ -452,10 +484,12 @@ def _armed_rule(kept: RuleState | None, contract_on: date | None, known_us: int)
     return NeverStartedState(contract_on.toordinal(), known_us)
 
 
-def _adopted(rule: Rule, state: CustomerState, watermark_us: int) -> RuleState | None:
+def _adopted(
+    rule: Rule, state: CustomerState, watermark_us: int, excused: frozenset[int]
+) -> RuleState | None:
     """The state of a rule after a change of configuration: kept, or begun with the stored days."""
     kept = state.rules.get(rule.name)
-    past = past_of(state, rule.filter, frozenset())
+    past = past_of(state, rule.filter, excused)
     if isinstance(rule, StreakRule):
         if isinstance(kept, StreakState):
             return kept

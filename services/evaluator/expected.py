@@ -85,7 +85,7 @@ def _holidays(country: str, era: int) -> int:
 
 @lru_cache(_ERAS_CACHED_MAX)
 def _breaks(country: str, era: int) -> int:
-    return customary_breaks(country, era * ERA_DAYS, ERA_DAYS)
+    return customary_breaks(country, era * ERA_DAYS, ERA_DAYS) if era else 0
 
 
 def _clip(first: int, last: int, base: int) -> int:

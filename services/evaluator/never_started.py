@@ -1,6 +1,5 @@
 """The rule `absence` with an anchor: a contract began, and its first days passed without use."""
 
-from services.evaluator import days
 from services.evaluator.calendar import opens_us
 from services.evaluator.notice import Moment, Notice
 from services.evaluator.past import Past
@@ -24,7 +23,7 @@ def settle(
     if deadline is None or deadline >= watermark_us:
         return state, []
     cutoff = _cutoff_us(rule, state, past)
-    if _used_within(rule, state, past) or cutoff < state.known_us:
+    if past.is_used(state.contract_on, last_day(rule, state)) or cutoff < state.known_us:
         return _at_stage(state, "over"), []
     return _at_stage(state, "told"), [
         Notice(
@@ -66,11 +65,6 @@ def _at_stage(state: NeverStartedState, stage: str) -> NeverStartedState:
 
 def _cutoff_us(rule: NeverStartedRule, state: NeverStartedState, past: Past) -> int:
     return past.cutoff_us(last_day(rule, state), rule.cutoff)
-
-
-def _used_within(rule: NeverStartedRule, state: NeverStartedState, past: Past) -> bool:
-    first, last = state.contract_on - past.base, last_day(rule, state) - past.base
-    return last >= 0 and bool(past.active & days.span(max(first, 0), last))
 
 
 def _retracted(rule: NeverStartedRule, state: NeverStartedState, past: Past, moment: Moment) -> Notice:

@@ -42,6 +42,12 @@ class Past(msgspec.Struct, frozen=True):
     def is_active(self, day: int) -> bool:
         return day >= self.base and bool(self.active >> (day - self.base) & 1)
 
+    def is_used(self, first: int, last: int) -> bool:
+        """Whether some day first..last is active."""
+        return last >= self.base and bool(
+            self.active & days.span(max(first - self.base, 0), last - self.base)
+        )
+
     def first_inactive(self, day: int) -> int:
         """The first day from `day` on that is not active."""
         ones = self.active >> (day - self.base)

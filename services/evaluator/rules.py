@@ -3,7 +3,6 @@
 import re
 from collections.abc import Iterable
 from datetime import date, time, timedelta
-from fnmatch import translate
 from functools import lru_cache
 from zlib import crc32
 
@@ -124,7 +123,7 @@ def settings_of(profile: Profile, product: Product) -> Settings:
 @lru_cache(65_536)
 def matching_filters(filters: tuple[str, ...], event: str) -> tuple[str, ...]:
     """Which of a product's filters an event of this name passes."""
-    return tuple(key for key in filters if key == EVERY_EVENT or _pattern(key).match(event))
+    return tuple(key for key in filters if key == EVERY_EVENT or _pattern(key).fullmatch(event))
 
 
 def minutes(at: time) -> int:
@@ -183,7 +182,9 @@ def _filter(when: When) -> str:
 
 @lru_cache(1024)
 def _pattern(key: str) -> re.Pattern[str]:
-    return re.compile("|".join(translate(pattern) for pattern in key.split(_OR)))
+    """Only `*` is a wildcard, for any run of characters."""
+    patterns = (".*".join(re.escape(part) for part in name.split("*")) for name in key.split(_OR))
+    return re.compile("|".join(patterns), re.DOTALL)
 
 
 def _minutes_of(text: str) -> int:
