@@ -24,7 +24,6 @@ log = structlog.get_logger()
 
 GROUP = "notifier"
 RECORDS_MAX = 1000
-FETCH_SECONDS = 1.0
 PAUSE_SECONDS = 1.0
 IDLE_FETCHES_MAX = 10
 """After so many empty fetches every partition is sought anew, in case the group was shared out unseen."""
@@ -50,7 +49,7 @@ class Intake:
         """One fetch and, a partition at a time, what it brought; True if anything was read."""
         consumer = await self._joined()
         await self._take_places(consumer)
-        batches = await consumer.fetch(records_max=RECORDS_MAX, timeout_seconds=FETCH_SECONDS)
+        batches = await consumer.fetch(records_max=RECORDS_MAX, timeout_seconds=self._parts.fetch_seconds)
         self._idle_count = 0 if batches else self._idle_count + 1
         for partition, records in batches.items():
             await self._take(consumer, partition, records)

@@ -30,7 +30,7 @@ class NotifierParts(msgspec.Struct, frozen=True, kw_only=True):
     """The world of one notifier.
 
     `public_url` is where CSMs find the inbox, for links in messages. `days_of` asks the evaluator for a
-    customer's calendar; without it the inbox shows none.
+    customer's calendar; without it the inbox shows none. `fetch_seconds`: how long one fetch waits.
     """
 
     config: Config
@@ -42,3 +42,4 @@ class NotifierParts(msgspec.Struct, frozen=True, kw_only=True):
     open_client: ClientFactory = open_client
     public_url: str | None = None
     days_of: DaysOf | None = None
+    fetch_seconds: float = 1.0
