@@ -30,7 +30,8 @@ def calendar_days(settings: Settings, base: int, length: int) -> int:
 
 
 def public_holidays(country: str, base: int, length: int) -> int:
-    """The public holidays among the days base .. base+length-1, as a set with that base."""
+    """The public holidays among the days base .. base+length-1, as a set with that base; none for a country
+    that the library does not know."""
     return _sliced(_holidays, country, base, length) if country else 0
 
 
@@ -76,6 +77,8 @@ def _holidays(country: str, era: int) -> int:
 
     base = max(era * ERA_DAYS, 1)
     code, _, subdivision = country.partition("-")
+    if code not in holidays.list_supported_countries():
+        return 0
     years = range(date.fromordinal(base).year, date.fromordinal(base + ERA_DAYS).year + 1)
     found = 0
     for day in holidays.country_holidays(code, subdiv=subdivision or None, years=years):

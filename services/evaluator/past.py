@@ -6,6 +6,7 @@ import msgspec
 
 from services.evaluator import days
 from services.evaluator.calendar import closes_us, cutoff_us, opens_us
+from services.evaluator.countries import country_of_zone
 from services.evaluator.expectation import Expectation, expect, learned_closed
 from services.evaluator.expected import breaks_of_custom, calendar_days, is_expected, public_holidays
 from services.evaluator.rules import Settings
@@ -107,7 +108,9 @@ class Past(msgspec.Struct, frozen=True):
     def expectation(self, day: int) -> Expectation:
         """How surprising it is that the customer was not active on a day, from the days before it."""
         before = self.active & ((1 << (day - self.base)) - 1)
-        return _expectation(before, self.base, day, self.settings_on(day).holidays)
+        settings = self.settings_on(day)
+        country = settings.holidays or country_of_zone(settings.zone)
+        return _expectation(before, self.base, day, country)
 
     def streak_ending(self, last: int, judged_on: int) -> Streak:
         """The streak that ends on the active day `last`, read with what is known on `judged_on`."""
