@@ -53,11 +53,14 @@ class Room(msgspec.Struct, kw_only=True):
 
 
 class Assembly:
-    """An application and its workers, wired and not yet running."""
+    """An application and its workers, wired and not yet running; tests step the workers themselves."""
 
-    def __init__(self, app: FastAPI, supervisor: Supervisor, rooms: Collection[Room]) -> None:
+    def __init__(
+        self, app: FastAPI, supervisor: Supervisor, workers: Mapping[str, Worker], rooms: Collection[Room]
+    ) -> None:
         self.app = app
         self.supervisor = supervisor
+        self.workers = workers
         self._rooms = rooms
 
     async def close(self) -> None:
@@ -78,7 +81,8 @@ def assemble(base: Foundations, services: Collection[Service] = SERVICES) -> Ass
         "notifier": _notifier,
     }
     rooms = [make[service](base) for service in SERVICES if service in services]
-    supervisor = Supervisor({name: worker for room in rooms for name, worker in room.workers.items()})
+    workers = {name: worker for room in rooms for name, worker in room.workers.items()}
+    supervisor = Supervisor(workers)
     app = FastAPI(
         title="usage-triggers",
         summary="Usage events in, a call task out on the very day a customer stops using the product.",
@@ -92,7 +96,7 @@ def assemble(base: Foundations, services: Collection[Service] = SERVICES) -> Ass
         for router in room.routers:
             app.include_router(router)
     install_api_page(app)
-    return Assembly(app, supervisor, rooms)
+    return Assembly(app, supervisor, workers, rooms)
 
 
 def _checks(base: Foundations, supervisor: Supervisor, rooms: Collection[Room]) -> dict[str, Check]:
@@ -150,22 +154,31 @@ def _evaluator(base: Foundations) -> Room:
 
 def _notifier(base: Foundations) -> Room:
     from services.notifier.parts import NotifierParts
+    from services.notifier.web.access import LocalAccess
+    from services.notifier.web.site import router
     from services.notifier.wiring import Notifier
 
-    notifier = Notifier(
-        NotifierParts(
-            config=base.config,
-            database=base.database,
-            log=base.log,
-            keys=base.keys,
-            clock=base.clock,
-            random=base.random,
-            public_url=base.settings.public_url,
-            days_of=_days_of(base),
-        )
+    parts = NotifierParts(
+        config=base.config,
+        database=base.database,
+        log=base.log,
+        keys=base.keys,
+        clock=base.clock,
+        random=base.random,
+        public_url=base.settings.public_url,
+        days_of=_days_of(base),
     )
-    workers: dict[str, Worker] = {f"notifier's {name}": worker for name, worker in notifier.workers.items()}
-    return Room(routers=[notifier.api], workers=workers, close=[notifier.close])
+    notifier = Notifier(parts)
+    access = LocalAccess(frozenset(base.config.csms))
+    return Room(
+        routers=[notifier.api, router(parts, notifier.desk, access)],
+        workers={
+            "notifier": notifier.intake,
+            "sender": notifier.sender,
+            "timekeeper": notifier.timekeeper,
+        },
+        close=[notifier.close],
+    )
 
 
 def _products(config: Config) -> "dict[str, Product]":

@@ -17,7 +17,6 @@ from services.commands import (
     deliveries,
     demo,
     distributed,
-    guard,
     imports,
     keys,
     migrate,
@@ -50,7 +49,6 @@ app.add_typer(config.app, name="config")
 app.add_typer(keys.app, name="keys")
 app.add_typer(dead_letters.app, name="dead-letters")
 app.add_typer(deliveries.app, name="deliveries")
-app.add_typer(guard.app, name="guard")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -61,13 +59,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def run(arguments: Sequence[str]) -> int:
     """Runs one command and returns its exit status; errors go to standard error as one line each."""
     try:
-        app(args=list(arguments), prog_name="usage-triggers", standalone_mode=False)
+        # Outside of Typer's standalone mode `typer.Exit` comes back as the status it holds.
+        status = app(args=list(arguments), prog_name="usage-triggers", standalone_mode=False)
     except UsageTriggersError as error:
         return _failed(error.message)
     except typer.TyperException as error:
         return _wrong_use(error)
-    except typer.Exit as error:
-        return error.exit_code
     except (KeyboardInterrupt, typer.Abort):
         return _INTERRUPTED
     except BrokenPipeError:
@@ -82,7 +79,7 @@ def run(arguments: Sequence[str]) -> int:
         return _failed(
             f"unexpected {type(error).__name__}: {said[0]} (USAGE_TRIGGERS_TRACEBACK=1 shows where)"
         )
-    return DONE
+    return status if isinstance(status, int) else DONE
 
 
 def _failed(message: str) -> int:

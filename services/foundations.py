@@ -10,7 +10,7 @@ from pathlib import Path
 from deploy.migrations.upgrade import bring_up, is_current
 from services.bootstrap import Foundations
 from shared.auth import KeyRing
-from shared.clock import Clock
+from shared.clock import Clock, SystemClock
 from shared.config import Config
 from shared.database import Database, open_postgres, open_sqlite
 from shared.errors import ConfigError, SetupError
@@ -91,6 +91,29 @@ def open_database(settings: Settings) -> Database:
         return open_postgres(settings.database_url.get_secret_value())
     _make_writable(settings.data_dir)
     return open_sqlite(settings.data_dir / DATABASE_NAME)
+
+
+@asynccontextmanager
+async def open_log(settings: Settings) -> AsyncIterator[Log]:
+    """The log alone, to be read beside running services."""
+    if is_distributed(settings):
+        from shared.log.kafka import KafkaLog
+        from shared.log.kafka_connection import kafka_connection
+
+        log: Log = KafkaLog(kafka_connection(settings), SystemClock())
+        try:
+            yield log
+        finally:
+            await log.close()
+        return
+    database = open_database(settings)
+    log = EmbeddedLog(database, SystemClock())
+    try:
+        await bring_up(database)
+        yield log
+    finally:
+        await log.close()
+        await database.close()
 
 
 @contextmanager

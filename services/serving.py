@@ -2,11 +2,11 @@
 
 import asyncio
 import errno
+import signal
 import socket
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 
-import structlog
 import uvicorn
 
 from services.bootstrap import Assembly
@@ -14,8 +14,6 @@ from shared.errors import PermanentError, SetupError
 
 BACKLOG_MAX = 2048
 GRACEFUL_SECONDS = 10
-
-logger = structlog.get_logger(__name__)
 
 
 def bind(host: str, port: int) -> socket.socket:
@@ -46,28 +44,34 @@ def url_of(listener: socket.socket) -> str:
 
 
 async def serve(
-    assembly: Assembly, listener: socket.socket, *, on_ready: Callable[[], Awaitable[None]] | None = None
+    assembly: Assembly,
+    listener: socket.socket,
+    *,
+    on_ready: Callable[[], Awaitable[None]] | None = None,
+    stop: asyncio.Event | None = None,
 ) -> None:
-    """Serves until SIGTERM or SIGINT; what was accepted by then is finished first.
+    """Serves until SIGTERM, SIGINT or `stop`; what was accepted by then is finished first.
 
     `on_ready` is called once, when requests are answered. Raises PermanentError when a worker has died.
     """
     server = _Server(_uvicorn_config(assembly), on_ready)
     assembly.supervisor.start()
-    watch = asyncio.create_task(_end_on_failure(assembly, server))
+    # A process without one of its workers is worse than none: whoever runs it can start another.
+    reasons = [assembly.supervisor.failed, *([stop] if stop is not None else [])]
+    watches = [asyncio.create_task(_end_on(reason, server)) for reason in reasons]
     try:
         await server.serve(sockets=[listener])
     finally:
-        watch.cancel()
-        with suppress(asyncio.CancelledError):
-            await watch
+        for watch in watches:
+            watch.cancel()
+        await asyncio.gather(*watches, return_exceptions=True)
         await assembly.close()
     if assembly.supervisor.failure is not None:
         raise PermanentError(assembly.supervisor.failure, code="worker_died")
 
 
 class _Server(uvicorn.Server):
-    """uvicorn's server, which says when it is ready."""
+    """uvicorn's server, which says when it is ready, and for which being told to stop is no failure."""
 
     def __init__(self, config: uvicorn.Config, on_ready: Callable[[], Awaitable[None]] | None) -> None:
         super().__init__(config)
@@ -77,6 +81,18 @@ class _Server(uvicorn.Server):
         await super().startup(sockets)
         if self._on_ready is not None and not self.should_exit:
             await self._on_ready()
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        # uvicorn's own raises the signal again at the end, and a clean stop would look like a kill.
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, self.handle_exit, number, None)
+        try:
+            yield
+        finally:
+            for number in (signal.SIGINT, signal.SIGTERM):
+                loop.remove_signal_handler(number)
 
 
 def _uvicorn_config(assembly: Assembly) -> uvicorn.Config:
@@ -91,7 +107,6 @@ def _uvicorn_config(assembly: Assembly) -> uvicorn.Config:
     )
 
 
-async def _end_on_failure(assembly: Assembly, server: uvicorn.Server) -> None:
-    """A process without one of its workers is worse than none: whoever runs it can start another."""
-    await assembly.supervisor.failed.wait()
+async def _end_on(reason: asyncio.Event, server: uvicorn.Server) -> None:
+    await reason.wait()
     server.should_exit = True

@@ -15,7 +15,9 @@ logger = structlog.get_logger(__name__)
 
 
 class Worker(Protocol):
-    """Something that runs until it is told to stop."""
+    """Does one unit of work a step, and steps until it is told to stop."""
+
+    async def step(self) -> bool: ...
 
     async def run(self, stop: asyncio.Event) -> None: ...
 

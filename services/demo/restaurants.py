@@ -25,8 +25,14 @@ _NAMES = (
 )
 CUSTOMER_COUNT = len(_NAMES)
 
-NEW_EVERY = 8
-"""One restaurant in so many is new and forms its habit while one looks on."""
+NEW_COUNT = 8
+"""So many restaurants are new, and form their habit while one looks on."""
+
+HABIT_DAYS = 28
+STOPS_A_DAY = 4
+
+_CALM = timedelta(days=20)
+"""Before one looks on, everybody is back in use."""
 
 
 class Restaurant(msgspec.Struct, frozen=True, kw_only=True):
@@ -39,14 +45,41 @@ class Restaurant(msgspec.Struct, frozen=True, kw_only=True):
     opens_at_minute: int  # when the staff look at the day's reservations, minutes after midnight
     busy: float  # reservations a day
     breaks: tuple[tuple[date, date], ...]
+    rests_on_holidays: bool
 
 
-def restaurants(*, seed: int, first_on: date, last_on: date) -> tuple[Restaurant, ...]:
-    """The restaurants of the demo; their breaks lie between `first_on` and `last_on`."""
-    return tuple(
-        _restaurant(number, name, random.Random(f"{seed}/{number}"), first_on, last_on)
+def restaurants(*, seed: int, first_on: date, last_on: date, live_on: date) -> tuple[Restaurant, ...]:
+    """The restaurants of the demo, with history from `first_on` and breaks up to `last_on`.
+
+    The last few are new: their habit is a day or some days short of complete on `live_on`. From then on
+    some stop every day, so that there is something to see.
+    """
+    found = [
+        _restaurant(number, name, random.Random(f"{seed}/{number}"), first_on, live_on - _CALM)
         for number, name in enumerate(_NAMES, 1)
-    )
+    ]
+    for back, restaurant in enumerate(found[-NEW_COUNT:]):
+        started_on = live_on - timedelta(days=HABIT_DAYS - 1 - back)
+        found[len(found) - NEW_COUNT + back] = _begun_late(restaurant, started_on)
+    day = live_on - timedelta(days=2)
+    while day <= last_on:
+        _take_breaks(found, day, random.Random(f"{seed}/{day.toordinal()}"))
+        day += timedelta(days=1)
+    return tuple(found)
+
+
+def _take_breaks(found: list[Restaurant], day: date, chance: random.Random) -> None:
+    """Some of the restaurants that are open on `day`, and were for two weeks, stop for a while."""
+    steady = [
+        index
+        for index, restaurant in enumerate(found)
+        if day.weekday() not in restaurant.closed_weekdays
+        and restaurant.started_on + timedelta(days=HABIT_DAYS + 7) <= day
+        and all(last + timedelta(days=14) < day for _, last in restaurant.breaks)
+    ]
+    for index in chance.sample(steady, min(STOPS_A_DAY, len(steady))):
+        last = day + timedelta(days=chance.choice((0, 0, 1, 1, 2, 5)))
+        found[index] = msgspec.structs.replace(found[index], breaks=(*found[index].breaks, (day, last)))
 
 
 def _restaurant(number: int, name: str, chance: random.Random, first_on: date, last_on: date) -> Restaurant:
@@ -59,13 +92,22 @@ def _restaurant(number: int, name: str, chance: random.Random, first_on: date, l
         opens_at_minute=chance.randrange(8 * 60, 12 * 60),
         busy=chance.uniform(1.0, 4.0),
         breaks=_breaks(chance, first_on, last_on),
+        rests_on_holidays=number % 6 == 0,
     )
 
 
-def begun_late(restaurant: Restaurant, started_on: date) -> Restaurant:
-    """The same restaurant, new since `started_on` and keen: no break in its first weeks."""
-    calm = tuple(gap for gap in restaurant.breaks if gap[0] > started_on + timedelta(days=45))
-    return msgspec.structs.replace(restaurant, started_on=started_on, breaks=calm)
+def _begun_late(restaurant: Restaurant, started_on: date) -> Restaurant:
+    """The same restaurant, new since `started_on`, open every day and keen."""
+    return msgspec.structs.replace(
+        restaurant,
+        started_on=started_on,
+        closed_weekdays=frozenset(),
+        breaks=(),
+        profile=msgspec.structs.replace(
+            restaurant.profile, calendar=Calendar(), contract_started_on=started_on
+        ),
+        rests_on_holidays=False,
+    )
 
 
 def _profile(
@@ -77,7 +119,10 @@ def _profile(
         csm=CSMS[number % len(CSMS)],
         segment=chance.choice(SEGMENTS),
         phone=f"+81-3-0000-{number:04d}",
-        calendar=Calendar(closed_weekdays=tuple(sorted(closed))) if tells_its_calendar else Calendar(),
+        calendar=Calendar(
+            closed_weekdays=tuple(sorted(closed)) if tells_its_calendar else None,
+            holidays="JP" if number % 6 == 0 else None,
+        ),
         contract_started_on=first_on,
         mrr=float(chance.choice((9_800, 14_800, 29_800))),
         properties={"area": chance.choice(("渋谷", "銀座", "浅草", "横浜", "鎌倉"))},
@@ -90,6 +135,6 @@ def _breaks(chance: random.Random, first_on: date, last_on: date) -> tuple[tuple
     day = first_on + timedelta(days=chance.randrange(30, 90))
     while day <= last_on:
         length = chance.choice((1, 2, 2, 3, 4, 7, 21))
-        found.append((day, day + timedelta(days=length - 1)))
+        found.append((day, min(day + timedelta(days=length - 1), last_on)))
         day += timedelta(days=length + chance.randrange(25, 70))
     return tuple(found)

@@ -25,10 +25,10 @@ class Use(msgspec.Struct, frozen=True, kw_only=True):
     occurred_us: int
 
 
-def uses_on(restaurant: Restaurant, day: date, *, seed: int) -> tuple[Use, ...]:
+def uses_on(restaurant: Restaurant, day: date, *, seed: int, is_holiday: bool = False) -> tuple[Use, ...]:
     """The uses of `restaurant` on the calendar day `day` in Tokyo, in order; none when it is shut."""
     chance = random.Random(f"{seed}/{restaurant.id}/{day.toordinal()}")
-    if not _is_open(restaurant, day, chance):
+    if (is_holiday and restaurant.rests_on_holidays) or not _is_open(restaurant, day, chance):
         return ()
     first = restaurant.opens_at_minute + chance.randrange(0, 60)
     minutes = [
