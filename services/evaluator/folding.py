@@ -205,13 +205,11 @@ class _Folding:
         return (
             known.quiet is not None
             and type(message) is Event
-            and known.due_us is not None
-            and known.due_us >= self._partition.watermark_us
+            and (known.due_us is None or known.due_us >= self._partition.watermark_us)
             and known.quiet.covers(
                 message,
                 appended_us=record.appended_us,
                 late_window_us=product.late_window_us,
-                excused=self._partition.excused_days(product.id),
             )
         )
 
@@ -250,7 +248,6 @@ class _Folding:
                 name=message.event,
                 occurred_us=message.occurred_us,
                 product=product,
-                excused=excused,
             )
         self._emit(key, outcome.triggers)
 

@@ -17,14 +17,13 @@ _OF_DAYS_ALONE = (StreakRule, AbsenceRule, NeverStartedRule)
 
 
 class Quiet(msgspec.Struct, frozen=True):
-    """From (included), until (excluded): events of these names change nothing, while `excused` stays."""
+    """From (included), until (excluded): events of these names change nothing."""
 
     from_us: int
     until_us: int
     names: frozenset[str]
-    excused: frozenset[int]
 
-    def covers(self, event: Event, *, appended_us: int, late_window_us: int, excused: frozenset[int]) -> bool:
+    def covers(self, event: Event, *, appended_us: int, late_window_us: int) -> bool:
         """Whether `event` is one of those, and neither too late nor too early to be taken at all."""
         at_us = event.occurred_us
         return (
@@ -32,7 +31,6 @@ class Quiet(msgspec.Struct, frozen=True):
             and self.from_us <= at_us < self.until_us
             and event.event in self.names
             and not event.backfill
-            and self.excused is excused
             and appended_us - late_window_us <= at_us <= appended_us + FUTURE_TOLERANCE_US
         )
 
@@ -44,16 +42,17 @@ def quiet_after(
     name: str,
     occurred_us: int,
     product: Product,
-    excused: frozenset[int],
 ) -> Quiet | None:
     """What is known once an event of `name` at `occurred_us` has left `state` as it was."""
-    if quiet is not None and quiet.excused is excused and quiet.from_us <= occurred_us < quiet.until_us:
+    if quiet is not None and quiet.from_us <= occurred_us < quiet.until_us:
         names = quiet.names | {name} if len(quiet.names) < NAMES_MAX else frozenset({name})
-        return Quiet(quiet.from_us, quiet.until_us, names, excused)
+        return Quiet(quiet.from_us, quiet.until_us, names)
     span = _day_around(state, occurred_us)
     if span is None or not all(isinstance(rule, _OF_DAYS_ALONE) for rule in product.rules):
         return None
-    return Quiet(*span, frozenset({name}), excused)
+    if state.due_us is None and not all(isinstance(rule, StreakRule) for rule in product.rules):
+        return None  # days pass unjudged meanwhile, and the next event of use judges them
+    return Quiet(*span, frozenset({name}))
 
 
 def _day_around(state: CustomerState, us: int) -> tuple[int, int] | None:
