@@ -1,6 +1,6 @@
 """The evaluator's whole shell on a log in memory and a database in a file, driven step by step."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from services.evaluator.changes import Batch, CustomerKey, CustomerRow, Position
 from services.evaluator.relay import Relay
 from services.evaluator.rules import Product, compile_product
 from services.evaluator.store import EvaluatorStore
@@ -16,6 +17,7 @@ from services.evaluator.worker import Evaluator
 from shared.clock import ManualClock, to_us
 from shared.config import Config
 from shared.database import Database, open_sqlite
+from shared.errors import StoreUnavailable
 from shared.events import (
     TOPIC_DEAD_LETTERS,
     TOPIC_EVENTS,
@@ -51,13 +53,54 @@ def products_of(rules: Mapping[str, Any] = RULES, *names: str) -> dict[str, Prod
     return {name: compile_product(name, section) for name, section in config.products.items()}
 
 
+class FailingStore(EvaluatorStore):
+    """A store that counts its batches, goes away when told to, and can lose the answer to a commit."""
+
+    def __init__(self, database: Database) -> None:
+        super().__init__(database)
+        self.is_away = False
+        self.loses_answers = 0
+        self.batches: list[Batch] = []
+        self.loaded: list[CustomerKey] = []
+        self.swept: list[int] = []
+
+    async def claim(self, partition: int, *, beginning: int, now_us: int) -> Position:
+        self._answer()
+        return await super().claim(partition, beginning=beginning, now_us=now_us)
+
+    async def load(self, keys: Collection[CustomerKey]) -> dict[CustomerKey, CustomerRow]:
+        self._answer()
+        self.loaded += keys
+        return await super().load(keys)
+
+    async def due(
+        self, partition: int, products: Collection[str], *, before_us: int, rows_max: int
+    ) -> list[CustomerRow]:
+        self._answer()
+        rows = await super().due(partition, products, before_us=before_us, rows_max=rows_max)
+        self.swept.append(len(rows))
+        return rows
+
+    async def write(self, batch: Batch, *, now_us: int) -> None:
+        self._answer()
+        await super().write(batch, now_us=now_us)
+        self.batches.append(batch)
+        if self.loses_answers:
+            self.loses_answers -= 1
+            raise StoreUnavailable("the answer to COMMIT was lost")
+
+    def _answer(self) -> None:
+        if self.is_away:
+            raise StoreUnavailable("the database does not answer")
+
+
 class Pipeline:
     """One evaluator at a time is `evaluator`; `restart` kills it without a word and starts another."""
 
     def __init__(self, log: MemoryLog, database: Database, clock: ManualClock, **options: Any) -> None:
         self.log = log
         self.database = database
-        self.store = EvaluatorStore(database)
+        self.store = FailingStore(database)
         self.clock = clock
         self.options = {"products": products_of(), "fetch_wait_seconds": 0.0, **options}
         self.started: list[Evaluator] = []
@@ -72,9 +115,7 @@ class Pipeline:
     def join(self, **options: Any) -> Evaluator:
         """One more evaluator in the group."""
         self.options |= options
-        self.evaluator = Evaluator(
-            log=self.log, store=EvaluatorStore(self.database), clock=self.clock, **self.options
-        )
+        self.evaluator = Evaluator(log=self.log, store=self.store, clock=self.clock, **self.options)
         self.ticker = Ticker(
             log=self.log, clock=self.clock, awaiting=self.evaluator.awaiting_ticks, every_seconds=5
         )
