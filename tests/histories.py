@@ -166,6 +166,11 @@ def drawn(seed: int) -> History:
     return _Draw(seed).history()
 
 
+def habitual(seed: int) -> History:
+    """A history of two to ten months with a weekly habit, weekdays learned and misses weighed."""
+    return _Habit(seed).history()
+
+
 class _Draw:
     """Draws one history: a habit with silences, as a sender, a network and a log would pass it on."""
 
@@ -407,6 +412,53 @@ class _Draw:
             return None
         first = self._date()
         return first, None if self.chance(0.3) else first + timedelta(days=self.random.randint(0, 9))
+
+
+class _Habit(_Draw):
+    """As above over many months, ticked once or twice a day, with a habit worth learning."""
+
+    def __init__(self, seed: int) -> None:
+        super().__init__(seed)
+        self.end_us = self.start_us + self.random.randint(60, 300) * DAY_US
+        self.closed = set(self.random.sample(range(7), self.random.choice((0, 1, 1, 2, 5))))
+        self.miss = self.random.choice((0.0, 0.02, 0.1))
+        self.section = self._learning(self.section)
+
+    def history(self) -> History:
+        self._uses()
+        self._ticks()
+        for _ in range(self.random.choice((0, 0, 1))):
+            self._excuse()
+        if self.chance(0.3):
+            self._profile(self._at(), backfill=False)
+        self.entries.sort(key=lambda entry: entry.appended_us)
+        return History(seed=self.seed, section=self.section, log=_with_rising_times(self.entries))
+
+    def _learning(self, product: ProductSection) -> ProductSection:
+        rules = {
+            name: rule.model_copy(
+                update={"expect": "history", "min_surprise": self.random.choice((None, None, 0.5, 0.0))}
+            )
+            if rule.kind == "absence"
+            else rule
+            for name, rule in product.rules.items()
+        }
+        calendar = product.calendar.model_copy(update={"learn_closed_weekdays": True})
+        return product.model_copy(update={"rules": rules, "calendar": calendar})
+
+    def _uses(self) -> None:
+        us, silent_until_us = self.start_us, 0
+        while us < self.end_us:
+            if self.chance(0.01):
+                silent_until_us = us + self.random.randint(1, 12) * DAY_US
+            is_away = us < silent_until_us or self.chance(self.miss)
+            if not is_away and (utc(us).weekday() not in self.closed or self.chance(0.02)):
+                self._use(us + self._hour_us())
+            us += DAY_US
+
+    def _ticks(self) -> None:
+        for us in range(self.start_us, self.end_us, DAY_US):
+            self.add(us + self.random.randint(0, DAY_US), Tick(at_us=us + self.random.randint(0, DAY_US)))
 
 
 def _with_rising_times(entries: list[Entry]) -> list[Entry]:

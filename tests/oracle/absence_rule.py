@@ -8,8 +8,8 @@ Readings where the pages leave it open:
 - A backfilled event before settled days, no stop of which is told, makes them settled anew; none of
   them may be told afterwards (`told_from` is raised to where settling had come).
 - A use on a day not settled yet ends episodes that were told; it tells no stop itself.
-- A told stop whose end was told is older than the late window when a day is settled that lies more
-  than the window and two days after it.
+- A told stop is older than the late window once its end was told and a day is settled that lies more
+  than the window and two days after that end; then it is done with.
 - A rule added later is met when the customer is next touched; what the watermark of that moment has
   passed is settled in silence.
 """
@@ -20,7 +20,7 @@ from datetime import time, timedelta
 
 from shared.config import AbsenceRuleSection
 from shared.triggers import RESUMED, Trigger
-from tests.oracle.customer import Customer
+from tests.oracle.customer import Customer, Weighed
 from tests.oracle.facts import Decision, Fact
 from tests.oracle.stops import Episode, Resumed, Retraction, Stop, Stopped, Told, episodes
 
@@ -58,10 +58,12 @@ class AbsenceBook:
         while self._is_due(watermark_us):
             before = self._episodes()
             day = self._judge()
-            yield from self._tell(day, before, Decision(at_us=watermark_us))
+            if day in self.missed:
+                yield from self._tell(day, before, Decision(at_us=watermark_us))
             settled = True
         if settled and self.next_day is not None:
-            self.told.forget(self.next_day - 1 - self.customer.section.late_window.days - 2)
+            window = self.customer.section.late_window.days
+            self.told.forget(self.active, before=self.next_day - 1 - window - 2)
 
     def excuse(self, day: int, watermark_us: int) -> Iterator[Trigger]:
         """An excused day is not missed."""
@@ -80,7 +82,8 @@ class AbsenceBook:
             self._start(day, decision)
         assert self.next_day is not None
         if decision.is_backfill and day < self.next_day and not any(s.day >= day for s in self.told.stops):
-            if not is_new and day not in self.missed:
+            in_time = day in self.missed and decision.in_time_for(self._cutoff_us(day))
+            if not is_new and not in_time:
                 return
             self._settle_anew(day)
         elif day in self.missed and decision.in_time_for(self._cutoff_us(day)):
@@ -162,14 +165,15 @@ class AbsenceBook:
         if self.rule.expect == "calendar":
             return episode.start
         for k, day in enumerate(episode.missed, 1):
-            surprise, _ = self._surprise(episode, k)
-            if (surprise or 0) >= self.customer.judgement.threshold(self.rule.min_surprise):
+            weighed = self._weighed(episode, k)
+            enough = weighed.enough if self.rule.min_surprise is None else self.rule.min_surprise
+            if (weighed.surprise or 0) >= enough:
                 return day
         return None
 
-    def _surprise(self, episode: Episode, k: int):  # type: ignore[no-untyped-def]
-        country = self.customer.calendar_on(episode.missed[k - 1]).holidays or ""
-        return self.customer.judgement.surprise(self.active, episode.missed[:k], country)
+    def _weighed(self, episode: Episode, k: int) -> Weighed:
+        missed = [(day, self.customer.calendar_on(day).holidays or "") for day in episode.missed[:k]]
+        return self.customer.judgement.weigh(self.active, missed)
 
     def _trigger(self, change: Retraction | Stopped | Resumed, decision: Decision) -> Trigger:
         if isinstance(change, Retraction):
@@ -191,15 +195,15 @@ class AbsenceBook:
     def _stopped(self, stop: Stop, episode: Episode, decision: Decision) -> Trigger:
         cutoff_us = self._cutoff_us(stop.day)
         k = episode.missed.index(stop.day) + 1
-        surprise, reasons = self._surprise(episode, k)
+        weighed = self._weighed(episode, k)
         return self._fact(self.rule.emit, stop.day, cutoff_us, decision).told(
             id_day=stop.day,
             id_episode=stop.episode,
             streak=self.customer.streak_before(stop.episode, active=self.active),
             cutoff_us=cutoff_us,
             episode_day=k,
-            surprise=None if surprise is None else round(surprise, 3),
-            reasons=reasons,
+            surprise=None if weighed.surprise is None else round(weighed.surprise, 3),
+            reasons=weighed.reasons,
         )
 
     def _retraction(self, stop: Stop, decision: Decision) -> Trigger:

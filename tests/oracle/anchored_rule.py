@@ -4,8 +4,8 @@ Readings where the pages leave it open:
 
 - The window is usage days, expected or not, and is judged at the cutoff of its last day.
 - A window whose last cutoff had passed when the contract became known is nobody's call.
-- The first use after it resumes, with the usage days from the contract's first day to the use, no more
-  than the window; a use that was there in time takes the stop back.
+- The first use on a new day after it resumes, with the usage days from the contract's first day to the
+  use, no more than the window; a use that was there in time takes the stop back.
 """
 
 from collections.abc import Iterator

@@ -33,15 +33,18 @@ class Judgement(Protocol):
         """The weekdays (0 = Monday) held to be closed, from the active days before `day`."""
         ...
 
-    def surprise(
-        self, active: Collection[int], missed: Sequence[int], holidays: str
-    ) -> tuple[float | None, tuple[Reason, ...]]:
-        """How surprising these missed days are together, and the reasons of the last of them."""
+    def weigh(self, active: Collection[int], missed: Sequence[tuple[int, str]]) -> "Weighed":
+        """How surprising these missed days are together; each comes with its country of holidays."""
         ...
 
-    def threshold(self, min_surprise: float | None) -> float:
-        """From which surprise on a rule with `expect: history` raises a stop."""
-        ...
+
+@dataclass(frozen=True, kw_only=True)
+class Weighed:
+    """`surprise` of missed days together (None: not weighed), what is `enough`, reasons of the last one."""
+
+    surprise: float | None = None
+    enough: float = 0.0
+    reasons: tuple[Reason, ...] = ()
 
 
 class Literal:
@@ -50,13 +53,8 @@ class Literal:
     def learned(self, active: Collection[int], day: int) -> frozenset[int]:
         return frozenset()
 
-    def surprise(
-        self, active: Collection[int], missed: Sequence[int], holidays: str
-    ) -> tuple[float | None, tuple[Reason, ...]]:
-        return None, ()
-
-    def threshold(self, min_surprise: float | None) -> float:
-        return 0.0
+    def weigh(self, active: Collection[int], missed: Sequence[tuple[int, str]]) -> Weighed:
+        return Weighed()
 
 
 @cache

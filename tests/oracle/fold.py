@@ -4,15 +4,18 @@ Readings where the pages leave it open:
 
 - An event that names its day alone is too old when the whole day lies before the late window, and in
   the future when the whole day lies after the tolerance.
+- What a profile's record settles on the way is told with the new profile.
 - A refused event changes nothing, not even what was due.
 - Where an event concerns several rules, and where several have days to settle, the rules go in the
   order of the configuration, each with all its days.
-- An excused day is taken out of the missed ones when its record is read.
+- An excused day is taken out of the missed ones when its record is read; what is due is settled then too.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
+
+import msgspec
 
 from shared.config import ProductSection, StreakRuleSection, When
 from shared.events import (
@@ -28,7 +31,7 @@ from shared.triggers import Trigger
 from tests.oracle.absence_rule import MICROSECOND, AbsenceBook
 from tests.oracle.anchored_rule import AnchoredBook
 from tests.oracle.customer import Customer, Judgement, Literal, merged
-from tests.oracle.facts import Decision
+from tests.oracle.facts import Decision, facts_of
 from tests.oracle.log import Entry
 from tests.oracle.streak_rule import StreakBook
 
@@ -73,8 +76,9 @@ class Oracle:
         elif isinstance(message, CustomerErased):
             self._forget()
         elif isinstance(message, ProfileChanged):
-            yield from self._settle()
+            settled = list(self._settle())
             self._change_profile(message, appended_us)
+            yield from (self._about_customer_now(trigger) for trigger in settled)
         elif isinstance(message, Event):
             refusal = self._refusal(message, appended_us)
             if refusal is not None:
@@ -147,6 +151,11 @@ class Oracle:
             if isinstance(book, AnchoredBook):
                 book.meet(appended_us)
 
+    def _about_customer_now(self, trigger: Trigger) -> Trigger:
+        assert self.customer is not None
+        body = msgspec.structs.replace(trigger.data, customer=facts_of(self.customer))
+        return msgspec.structs.replace(trigger, data=body)
+
     # Time.
 
     def _settle(self) -> Iterator[Trigger]:
@@ -160,6 +169,8 @@ class Oracle:
         for book in self._ordered():
             if isinstance(book, AbsenceBook):
                 yield from book.excuse(day, self.watermark_us)
+            if not isinstance(book, StreakBook):
+                yield from book.settle(self.watermark_us)
 
     # Use.
 
@@ -182,7 +193,7 @@ class Oracle:
                 )
             elif isinstance(book, StreakBook):
                 yield from book.observe(decision, is_new=key in new)
-            else:
+            elif key in new:
                 yield from book.observe(decision)
 
     def _day_of(self, customer: Customer, event: Event) -> int:

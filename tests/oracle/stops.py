@@ -7,6 +7,7 @@ Readings where the pages leave it open:
 - Episodes are gone through in their order; of each its stop, its reminders, then its resumption.
 - Reminders follow a stop that was told; a silence whose stop was not told is not reminded of. A
   resumption names the earliest told stop of its episode.
+- The end of an episode of which every told stop was retracted is told again if a stop of it is.
 - A new stop *moves* if its day was a missed day of an episode of which a told stop is retracted at the
   same moment.
 - A backfilled event that counts as a late one tells retractions, moved stops and the resumptions of
@@ -94,10 +95,12 @@ class Told:
             if not any(stop.episode == e.start and stop.day in e.missed for e in episodes_now):
                 self.stops.remove(stop)
                 yield Retraction(stop=stop)
+        self.resumed &= {stop.episode for stop in self.stops} | self.forgotten
 
-    def forget(self, before: int) -> None:
-        """Lets go of the stops of days before `before` that have been told to their end, once and for all."""
-        old = [s for s in self.stops if s.day < before and s.episode in self.resumed]
+    def forget(self, active: Collection[int], *, before: int) -> None:
+        """Lets go, once and for all, of the stops whose end was told and lies before the day `before`."""
+        ended = [s for s in self.stops if s.episode in self.resumed]
+        old = [s for s in ended if any(s.day <= day < before for day in active)]
         self.forgotten |= {s.episode for s in old}
         self.stops = [s for s in self.stops if s not in old]
 

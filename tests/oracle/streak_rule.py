@@ -28,7 +28,10 @@ class StreakBook:
 
     def meet(self, watermark_us: int) -> None:
         """The rule is new: what the stored days reached counts as told."""
-        self.told_on += [day for day in sorted(self.active) if self._is_reached(self._streak_to(day))]
+        for day in sorted(self.active):
+            streak = self._streak_to(day)
+            if self._is_reached(streak) and not self._is_told(streak):
+                self.told_on.append(day)
 
     def observe(self, decision: Decision, *, is_new: bool) -> Iterator[Trigger]:
         """A use on `decision.day`, which is among the active days now."""

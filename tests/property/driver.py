@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from services.evaluator import engine, rules
 from services.evaluator.state import CustomerState, decode_state, encode_state
 from shared.config import ProductSection
-from shared.events import DayExcused, Tick
+from shared.events import CustomerErased, DayExcused, Tick
 from shared.triggers import Trigger
 from tests.oracle.log import Entry
 
@@ -21,6 +21,8 @@ class Driver:
     watermark_us: int = 0
     excused: frozenset[int] = frozenset()
     rejected: list[tuple[str, str]] = field(default_factory=list)
+    settles_always: bool = False
+    is_erased: bool = False
     _is_new_rules: bool = False
 
     def __post_init__(self) -> None:
@@ -35,10 +37,11 @@ class Driver:
             return []
         if isinstance(message, Tick):
             self.watermark_us = max(self.watermark_us, min(message.at_us, entry.appended_us))
-            return self._settle(unless_due=self._is_new_rules)
+            return self._settle(even_early=self.settles_always or self._is_new_rules)
         if isinstance(message, DayExcused):
             self.excused |= {message.day.toordinal()}
-            return self._settle(unless_due=True)
+            return self._settle(even_early=True)
+        self.is_erased |= isinstance(message, CustomerErased)
         outcome = engine.fold(
             self.state,
             message,
@@ -51,11 +54,11 @@ class Driver:
             self.rejected.append(outcome.rejected)
         return self._take(outcome)
 
-    def _settle(self, *, unless_due: bool) -> list[Trigger]:
+    def _settle(self, *, even_early: bool) -> list[Trigger]:
         if self.state is None:
             return []
         due_us = self.state.due_us
-        if not unless_due and (due_us is None or self.watermark_us <= due_us):
+        if not even_early and (due_us is None or self.watermark_us <= due_us):
             return []
         self._is_new_rules = False
         outcome = engine.settle(

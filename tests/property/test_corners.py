@@ -9,7 +9,7 @@ from tests.histories import Story, section
 from tests.property.readers import READERS, Reader, told
 
 
-@pytest.fixture(params=READERS.values(), ids=READERS)
+@pytest.fixture(params=list(READERS.values()), ids=list(READERS))
 def read(request: pytest.FixtureRequest) -> Reader:
     reader: Reader = request.param
     return reader

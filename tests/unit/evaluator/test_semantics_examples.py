@@ -12,7 +12,7 @@ from tests.oracle.calendar import Settings, Timeline
 from tests.property.readers import READERS, Reader, told
 
 
-@pytest.fixture(params=READERS.values(), ids=READERS)
+@pytest.fixture(params=list(READERS.values()), ids=list(READERS))
 def read(request: pytest.FixtureRequest) -> Reader:
     reader: Reader = request.param
     return reader
