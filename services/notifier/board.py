@@ -53,7 +53,7 @@ async def page(
 async def owners(connection: AsyncConnection, wanted: TaskFilter) -> dict[str | None, int]:
     """How many of the tasks each owner has."""
     query = _matching(select(_t.owner, func.count()), wanted).group_by(_t.owner)
-    return dict((await connection.execute(query)).tuples().all())
+    return {row[0]: int(row[1]) for row in await connection.execute(query)}
 
 
 async def version(connection: AsyncConnection) -> int:

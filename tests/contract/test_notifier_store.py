@@ -1,0 +1,365 @@
+"""The notifier's store keeps the same promises on SQLite and PostgreSQL."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import msgspec
+import pytest
+from sqlalchemy import select, update
+
+from services.notifier import board, outgoing, store
+from services.notifier.announce import Delivery
+from services.notifier.board import TaskFilter
+from services.notifier.ledger import Ledger, take_trigger
+from services.notifier.outgoing import Attempt, ChannelState, DeliveryFilter, Mark
+from services.notifier.tasks import acknowledge, finish, snooze
+from shared import schema
+from shared.database import Database, open_postgres, open_sqlite
+from shared.errors import Fenced
+from shared.events import DeadLetter
+from shared.triggers import Trigger, encode_trigger
+from tests.servers import PostgresServer
+from tests.unit.notifier.cases import DAY, HOUR, MINUTE, NOON, config, resumption, stop
+
+CONFIG = config()
+ROOM = {"cs-slack": 10, "phone": 10}
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
+async def database(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Database]:
+    if request.param == "sqlite":
+        async with _with_tables(open_sqlite(tmp_path / "store.db")) as opened:
+            yield opened
+        return
+    server: PostgresServer = request.getfixturevalue("postgres")
+    url = await server.create_database()
+    try:
+        async with _with_tables(open_postgres(url)) as opened:
+            yield opened
+    finally:
+        await server.drop_database(url)
+
+
+@asynccontextmanager
+async def _with_tables(opened: Database) -> AsyncIterator[Database]:
+    try:
+        async with opened.begin() as connection:
+            await connection.run_sync(schema.metadata.create_all)
+        yield opened
+    finally:
+        await opened.close()
+
+
+async def take(database: Database, *triggers: Trigger, now_us: int = NOON) -> Ledger:
+    async with database.begin() as connection:
+        ledger = await store.open_ledger(connection, triggers, CONFIG.channels)
+        for trigger in triggers:
+            take_trigger(ledger, trigger, encode_trigger(trigger), CONFIG, now_us)
+        await store.write(connection, ledger)
+    return ledger
+
+
+async def deliveries(database: Database, trigger: Trigger) -> dict[str, Delivery]:
+    async with database.read() as connection:
+        return {d.channel: d for d in await store.deliveries_of(connection, trigger.id)}
+
+
+async def claimed(
+    database: Database, now_us: int = NOON, room: dict[str, int] | None = None
+) -> list[Delivery]:
+    async with database.begin() as connection:
+        claims = await outgoing.claim(connection, room or ROOM, now_us=now_us, lease_us=MINUTE)
+    return [claim.delivery for claim in claims]
+
+
+async def record(database: Database, *marks: Mark) -> None:
+    async with database.begin() as connection:
+        await outgoing.record(connection, marks, ())
+
+
+def mark(delivery: Delivery, state: str, **values: object) -> Mark:
+    lease = delivery.lease_until_us
+    return msgspec.convert(
+        {"delivery_id": delivery.id, "lease_until_us": lease, "state": state, **values}, Mark
+    )
+
+
+# Positions
+
+
+async def test_a_position_moves_only_from_exactly_where_it_is(database: Database) -> None:
+    async with database.begin() as connection:
+        assert await store.position(connection, 3) is None
+        assert await store.create_position(connection, 3, 40, NOON) == 40
+        assert await store.create_position(connection, 3, 7, NOON) == 40
+        await store.move_position(connection, 3, first=40, next_offset=45, now_us=NOON)
+    for wrong in (40, 44, 46):
+        with pytest.raises(Fenced):
+            async with database.begin() as connection:
+                await store.move_position(connection, 3, first=wrong, next_offset=50, now_us=NOON)
+    async with database.read() as connection:
+        assert await store.position(connection, 3) == 45
+
+
+async def test_of_two_batches_at_once_one_is_fenced(database: Database) -> None:
+    async with database.begin() as connection:
+        await store.create_position(connection, 0, 0, NOON)
+
+    async def batch(trigger: Trigger) -> None:
+        async with database.begin() as connection:
+            await store.move_position(connection, 0, first=0, next_offset=1, now_us=NOON)
+            ledger = await store.open_ledger(connection, [trigger], CONFIG.channels)
+            take_trigger(ledger, trigger, encode_trigger(trigger), CONFIG, NOON)
+            await store.write(connection, ledger)
+
+    ended = await asyncio.gather(batch(stop("c-1")), batch(stop("c-2")), return_exceptions=True)
+    assert sorted(type(e).__name__ for e in ended if e is not None) == ["Fenced"]
+    async with database.read() as connection:
+        assert len(await board.page(connection, TaskFilter(), count_max=9)) == 1
+
+
+# Ledgers
+
+
+async def test_what_a_ledger_writes_the_next_one_reads(database: Database) -> None:
+    await take(database, stop())
+    ledger = await take(database, stop(), resumption(stop()))
+    assert [task.cancelled for task in ledger.changed.values()] == ["resumed"]
+    async with database.read() as connection:
+        task = await store.task(connection, stop().id)
+        assert task is not None
+        assert task.cancelled == "resumed"
+        assert [line.note.change for line in await store.history(connection, task.id)] == [
+            "opened",
+            "resumed",
+        ]
+        assert [t.id for t in await store.triggers_of(connection, task.id)] == [
+            stop().id,
+            resumption(stop()).id,
+        ]
+    assert {d.state for d in (await deliveries(database, stop())).values()} == {"cancelled"}
+
+
+async def test_a_thousand_customers_fit_into_one_ledger(database: Database) -> None:
+    many = [stop(f"c-{n}") for n in range(1200)]
+    await take(database, *many)
+    ledger = await take(database, *(resumption(trigger) for trigger in many))
+    assert len(ledger.changed) == 1200
+    async with database.read() as connection:
+        assert await board.page(connection, TaskFilter(is_live=True), count_max=9) == []
+
+
+async def test_an_open_task_of_the_same_customer_and_rule_cannot_be_doubled(database: Database) -> None:
+    await take(database, stop())
+    second = stop(day="2026-03-09")
+    blind = Ledger(channels=CONFIG.channels)  # as if it had not seen the first
+    take_trigger(blind, second, encode_trigger(second), CONFIG, NOON)
+    with pytest.raises(Exception, match=r"(?i)unique"):
+        async with database.begin() as connection:
+            await store.write(connection, blind)
+
+
+async def test_a_customer_is_forgotten_with_everything_said_about_it(database: Database) -> None:
+    await take(database, stop("c-1"), stop("c-2"))
+    for delivery in await claimed(database):
+        attempt = Attempt(delivery_id=delivery.id, at_us=NOON, result="retry", detail="", took_us=1)
+        async with database.begin() as connection:
+            await outgoing.record(connection, [], [attempt])
+    async with database.begin() as connection:
+        await store.erase(connection, "reserve", "c-1")
+    for table in ("tasks", "task_history", "task_triggers", "deliveries", "attempts"):
+        async with database.read() as connection:
+            rows = (await connection.execute(select(schema.metadata.tables[table]))).all()
+        assert rows
+        assert not [row for row in rows if stop("c-1").id in str(row)]
+
+
+async def test_dead_letters_wait_in_the_outbox_once(database: Database) -> None:
+    letter = DeadLetter(
+        id="usage.triggers/0/9", product="reserve", reason="poison", message="", origin="x", rejected_us=NOON
+    )
+    for _ in range(2):
+        async with database.begin() as connection:
+            await store.write_dead_letters(connection, [letter])
+    async with database.read() as connection:
+        rows = (await connection.execute(select(schema.outbox))).all()
+    assert [(row.id, row.topic, row.sent_us) for row in rows] == [(letter.id, "usage.dead_letters", None)]
+
+
+async def test_tasks_wake_in_the_order_of_their_time(database: Database) -> None:
+    await take(database, stop("c-1"), stop("c-2"), stop("c-3"))
+    async with database.begin() as connection:
+        ledger = await store.ledger_of(connection, [stop("c-1").id, stop("c-2").id], CONFIG.channels)
+        for n, customer in ((2, "c-1"), (1, "c-2")):
+            task = ledger.task(stop(customer).id)
+            assert task is not None
+            ledger.take(snooze(task, "x", NOON + n * HOUR, "", NOON), NOON)
+        await store.write(connection, ledger)
+        assert await store.due_tasks(connection, NOON, 9) == []
+        assert await store.due_tasks(connection, NOON + 2 * HOUR, 9) == [stop("c-2").id, stop("c-1").id]
+        assert await store.next_wake_us(connection) == NOON + HOUR
+
+
+# Deliveries
+
+
+async def test_a_claim_takes_what_is_due_once_and_within_each_channels_room(database: Database) -> None:
+    await take(database, *(stop(f"c-{n}") for n in range(5)))
+    first = await claimed(database, room={"phone": 2, "cs-slack": 4})
+    second = await claimed(database, room={"phone": 9, "cs-slack": 9})
+    assert len(first) == 6
+    assert len({d.id for d in first + second}) == len(first) + len(second) == 10
+    assert await claimed(database) == []
+
+
+async def test_what_is_not_due_yet_is_not_claimed(database: Database) -> None:
+    await take(database, stop(), now_us=NOON + HOUR)
+    assert await claimed(database, NOON) == []
+    assert len(await claimed(database, NOON + HOUR)) == 2
+
+
+async def test_an_expired_lease_is_claimed_again_and_counts_as_uncertain(database: Database) -> None:
+    await take(database, stop())
+    (first,) = await claimed(database, room={"phone": 1})
+    (again,) = await claimed(database, NOON + MINUTE, room={"phone": 1})
+    assert (first.uncertain, first.attempt_count) == (False, 1)
+    assert (again.uncertain, again.attempt_count) == (True, 2)
+
+
+async def test_a_record_without_the_lease_changes_nothing(database: Database) -> None:
+    await take(database, stop())
+    (first,) = await claimed(database, room={"phone": 1})
+    (again,) = await claimed(database, NOON + MINUTE, room={"phone": 1})
+    await record(database, mark(first, "dead", last_error="late"))
+    assert (await deliveries(database, stop()))["phone"].state == "pending"
+    await record(database, mark(again, "delivered", delivered_us=NOON))
+    found = (await deliveries(database, stop()))["phone"]
+    assert (found.state, found.delivered_us, found.lease_until_us) == ("delivered", NOON, None)
+
+
+async def test_a_withdrawn_delivery_that_arrived_is_delivered_and_that_failed_stays_withdrawn(
+    database: Database,
+) -> None:
+    await take(database, stop())
+    sending = {d.channel: d for d in await claimed(database)}
+    await take(database, resumption(stop()))
+    await record(
+        database,
+        mark(sending["phone"], "delivered", delivered_us=NOON),
+        mark(sending["cs-slack"], "pending", next_attempt_us=NOON),
+    )
+    found = await deliveries(database, stop())
+    # The end is told to both, for both were on their way when it came.
+    async with database.read() as connection:
+        every = (await connection.execute(select(schema.deliveries))).all()
+    assert {(d.channel, d.kind, d.state) for d in every} == {
+        ("phone", "opened", "delivered"),
+        ("cs-slack", "opened", "cancelled"),
+        ("phone", "closed", "pending"),
+        ("cs-slack", "closed", "pending"),
+    }
+    assert found
+
+
+async def test_a_postponement_is_no_attempt(database: Database) -> None:
+    await take(database, stop())
+    (first,) = await claimed(database, room={"phone": 1})
+    await record(database, mark(first, "pending", next_attempt_us=NOON + HOUR, counts=False))
+    assert (await deliveries(database, stop()))["phone"].attempt_count == 0
+
+
+async def test_a_closed_channel_buries_what_is_due_and_replay_digs_it_up(database: Database) -> None:
+    await take(database, stop())
+    async with database.begin() as connection:
+        assert await outgoing.due_channels(connection, NOON) == ["cs-slack", "phone"]
+        assert await outgoing.bury(connection, "phone", "410", now_us=NOON) == 1
+        assert await outgoing.bury(connection, "phone", "410", now_us=NOON) == 0
+    assert (await deliveries(database, stop()))["phone"].last_error == "410"
+    async with database.begin() as connection:
+        assert await outgoing.replay(connection, DeliveryFilter(channel="phone"), now_us=NOON + 5) == 1
+        assert await outgoing.replay(connection, DeliveryFilter(product="other"), now_us=NOON + 5) == 0
+    found = (await deliveries(database, stop()))["phone"]
+    assert (found.state, found.next_attempt_us, found.attempt_count, found.replayed) == (
+        "pending",
+        NOON + 5,
+        0,
+        True,
+    )
+
+
+async def test_deliveries_are_listed_newest_first_page_by_page(database: Database) -> None:
+    for n in range(3):
+        await take(database, stop(f"c-{n}"), now_us=NOON + n)
+    seen: list[str] = []
+    after: tuple[int, str] | None = None
+    while True:
+        async with database.read() as connection:
+            wanted = DeliveryFilter(product="reserve", state="pending", from_us=NOON, to_us=NOON + DAY)
+            page = await outgoing.deliveries(connection, wanted, count_max=2, after=after)
+        if not page:
+            break
+        seen += [d.customer_id for d in page]
+        after = (page[-1].created_us, page[-1].id)
+    assert seen == ["c-2", "c-2", "c-1", "c-1", "c-0", "c-0"]
+
+
+async def test_what_a_channel_told_of_itself_is_kept_until_it_is_enabled(database: Database) -> None:
+    state = ChannelState(channel="phone", disabled_us=NOON, reason="410")
+    async with database.begin() as connection:
+        await outgoing.put_channel_state(connection, ChannelState(channel="phone", failure_count=3))
+        await outgoing.put_channel_state(connection, state)
+        assert await outgoing.channel_states(connection) == {"phone": state}
+        await outgoing.enable(connection, "phone")
+        assert (await outgoing.channel_states(connection))["phone"].disabled_us is None
+
+
+# Lists
+
+
+async def test_tasks_are_filtered_and_paged(database: Database) -> None:
+    for n, csm in enumerate(("csm-1", "csm-2", None, "csm-1")):
+        await take(database, stop(f"c-{n}", csm=csm), now_us=NOON + n)
+    async with database.begin() as connection:
+        ledger = await store.ledger_of(connection, [stop("c-0").id, stop("c-1").id], CONFIG.channels)
+        first, second = ledger.task(stop("c-0").id), ledger.task(stop("c-1").id)
+        assert first is not None
+        assert second is not None
+        ledger.take(finish(first, "csm-1", "reached", "", NOON + HOUR), NOON + HOUR)
+        ledger.take(acknowledge(second, "csm-2", NOON), NOON)
+        await store.write(connection, ledger)
+        await connection.execute(
+            update(schema.tasks).where(schema.tasks.c.id == stop("c-2").id).values(escalated_to="csm-2")
+        )
+
+    async def found(**wanted: object) -> list[str]:
+        async with database.read() as connection:
+            tasks = await board.page(connection, msgspec.convert(wanted, TaskFilter), count_max=9)
+        return [task.customer_id for task in tasks]
+
+    assert await found() == ["c-0", "c-1", "c-2", "c-3"]
+    assert await found(product="other") == []
+    assert await found(owner="csm-1") == ["c-0", "c-3"]
+    assert await found(owner="") == ["c-2"]
+    assert await found(whose="csm-2") == ["c-1", "c-2"]
+    assert await found(states=["acknowledged", "done"]) == ["c-0", "c-1"]
+    assert await found(is_live=False) == ["c-0"]
+    assert await found(live_or_closed_from_us=NOON + 2 * HOUR) == ["c-1", "c-2", "c-3"]
+    assert await found(live_or_closed_from_us=NOON + HOUR) == ["c-0", "c-1", "c-2", "c-3"]
+    assert await found(opened_from_us=NOON + 2) == ["c-2", "c-3"]
+    assert await found(customer_id="c-3") == ["c-3"]
+    async with database.read() as connection:
+        page = await board.page(connection, TaskFilter(), count_max=2, after=(NOON + 1, stop("c-1").id))
+        assert [task.customer_id for task in page] == ["c-2", "c-3"]
+        newest = await board.page(connection, TaskFilter(), count_max=1, newest_first=True)
+        assert [task.customer_id for task in newest] == ["c-3"]
+        assert await board.owners(connection, TaskFilter(is_live=True)) == {"csm-2": 1, None: 1, "csm-1": 1}
+
+
+async def test_the_boards_version_grows_with_every_change(database: Database) -> None:
+    async with database.read() as connection:
+        before = await board.version(connection)
+    await take(database, stop())
+    async with database.read() as connection:
+        assert await board.version(connection) > before

@@ -1,0 +1,113 @@
+"""Where a channel may connect to: the public network, however an address is dressed."""
+
+import httpx
+import pytest
+
+from services.notifier.channels.http import Answer, CheckedTransport, HttpClient, Request, is_public
+
+FORBIDDEN = """
+0.0.0.0 0.1.2.3 10.0.0.1 10.255.255.255 100.64.0.1 100.127.255.254 127.0.0.1 127.1.2.3
+127.255.255.255 169.254.169.254 169.254.0.1 172.16.0.1 172.31.255.255 192.0.0.1 192.0.0.8
+192.0.0.170 192.0.2.1 192.88.99.1 192.168.0.1 192.168.255.255 198.18.0.1 198.19.255.255 198.51.100.1
+203.0.113.1 224.0.0.1 239.255.255.255 240.0.0.1 255.255.255.255 :: ::1 ::127.0.0.1 ::10.0.0.1
+::ffff:0.0.0.0 ::ffff:127.0.0.1 ::ffff:10.0.0.1 ::ffff:169.254.169.254 ::ffff:192.168.1.1
+::ffff:7f00:1 64:ff9b::127.0.0.1 64:ff9b::10.0.0.1 64:ff9b::a9fe:a9fe 64:ff9b:1::1 100::1 2001::1
+2001:0:4136:e378:8000:63bf:3fff:fdd2 2001:2::1 2001:db8::1 2001:10::1 2001:20::1 2002::1
+2002:7f00:1:: 2002:a00:1::1 2002:c0a8:101::1 fc00::1 fd00::1 fdff::1 fe80::1 fe80::1%eth0 fec0::1
+ff02::1 ff0e::1 5f00::1 4000::1 localhost 0x7f.1 2130706433 127.1 not-an-address
+"""
+PUBLIC = """
+8.8.8.8 1.1.1.1 93.184.216.34 100.63.255.255 100.128.0.1 126.255.255.255 128.0.0.1 169.253.255.255
+172.15.255.255 172.32.0.1 192.0.1.1 192.167.255.255 192.169.0.1 198.17.255.255 198.20.0.1
+223.255.255.255 2001:4860:4860::8888 2606:4700:4700::1111 ::ffff:8.8.8.8 64:ff9b::8.8.8.8
+"""
+
+REQUEST = Request(url="https://hooks.example:8443/in", body=b"{}", headers={"x-a": "b"})
+
+
+@pytest.mark.parametrize("address", FORBIDDEN.split())
+def test_forbidden(address: str) -> None:
+    assert not is_public(address)
+
+
+@pytest.mark.parametrize("address", PUBLIC.split())
+def test_public(address: str) -> None:
+    assert is_public(address)
+
+
+class Network:
+    """What the transport beneath would have connected to."""
+
+    def __init__(self) -> None:
+        self.seen: list[httpx.Request] = []
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        self.seen.append(request)
+        return httpx.Response(200, stream=httpx.ByteStream(b""))
+
+
+class FlipFlop:
+    """A name that is public when it is asked first and private ever after."""
+
+    def __init__(self, *answers: list[str]) -> None:
+        self._answers = list(answers)
+        self.asked_count = 0
+
+    async def __call__(self, host: str, port: int) -> list[str]:
+        self.asked_count += 1
+        return self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
+
+
+async def sent(resolve: FlipFlop, request: Request = REQUEST) -> tuple[Answer, Network]:
+    network = Network()
+    client = HttpClient(CheckedTransport(httpx.MockTransport(network), resolve))
+    try:
+        return await client.send(request), network
+    finally:
+        await client.close()
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "169.254.169.254", "::ffff:10.0.0.1", "fd00::1"])
+async def test_a_name_that_leads_inwards_is_not_connected_to(address: str) -> None:
+    answer, network = await sent(FlipFlop([address]))
+    assert answer.forbidden
+    assert address in answer.error
+    assert "allow_private" in answer.error
+    assert network.seen == []
+
+
+async def test_one_private_address_among_public_ones_is_enough_to_refuse() -> None:
+    answer, network = await sent(FlipFlop(["93.184.216.34", "10.0.0.1"]))
+    assert answer.forbidden
+    assert network.seen == []
+
+
+async def test_the_address_that_was_checked_is_the_one_connected_to() -> None:
+    resolve = FlipFlop(["93.184.216.34"], ["127.0.0.1"])
+    answer, network = await sent(resolve)
+    assert answer.is_success
+    (request,) = network.seen
+    assert resolve.asked_count == 1
+    assert (request.url.host, request.url.port) == ("93.184.216.34", 8443)
+    assert request.headers["host"] == "hooks.example:8443"
+    assert request.extensions["sni_hostname"] == "hooks.example"
+
+
+async def test_an_ipv6_address_is_connected_to_in_brackets() -> None:
+    _, network = await sent(FlipFlop(["2606:4700:4700::1111"]))
+    assert str(network.seen[0].url) == "https://[2606:4700:4700::1111]:8443/in"
+
+
+@pytest.mark.parametrize(
+    "url", ["http://127.0.0.1/", "http://[::1]/", "http://0x7f.1/", "http://2130706433/", "http://localhost/"]
+)
+async def test_odd_spellings_of_this_machine_are_resolved_before_they_are_judged(url: str) -> None:
+    answer, network = await sent(FlipFlop(["127.0.0.1"]), Request(url=url, body=b""))
+    assert answer.forbidden
+    assert network.seen == []
+
+
+async def test_a_name_that_resolves_to_nothing_is_an_error_and_not_a_fault() -> None:
+    answer, _ = await sent(FlipFlop([]))
+    assert answer.error == "hooks.example has no address"
+    assert not answer.uncertain
