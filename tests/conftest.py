@@ -1,39 +1,36 @@
 """The servers of the whole suite: each started once a session, and only when a test asks for it."""
 
-import os
-from collections.abc import AsyncIterator, Callable, Iterator
-from typing import TypeVar
+from collections.abc import AsyncIterator, Iterator
 from uuid import uuid4
 
 import pytest
 
-from tests.servers import KafkaServer, Missing, PostgresServer, find_kafka, find_postgres
-
-ServerT = TypeVar("ServerT", KafkaServer, PostgresServer)
+from tests.servers import KafkaServer, PostgresServer, find_kafka, find_postgres
+from tests.servers.fixtures import until_closed
 
 
 @pytest.fixture(scope="session")
 def kafka() -> Iterator[KafkaServer]:
     """Apache Kafka for everybody: use `topic_name`, and leave it running."""
-    yield from _until_closed(find_kafka)
+    yield from until_closed(find_kafka)
 
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[PostgresServer]:
     """PostgreSQL for everybody: use `postgres_url`, and leave it running."""
-    yield from _until_closed(find_postgres)
+    yield from until_closed(find_postgres)
 
 
 @pytest.fixture
 def own_kafka() -> Iterator[KafkaServer]:
     """Apache Kafka for this test alone, to be stopped, killed and frozen."""
-    yield from _until_closed(lambda: find_kafka(own=True))
+    yield from until_closed(lambda: find_kafka(own=True))
 
 
 @pytest.fixture
 def own_postgres() -> Iterator[PostgresServer]:
     """PostgreSQL for this test alone, to be stopped, killed and frozen."""
-    yield from _until_closed(lambda: find_postgres(own=True))
+    yield from until_closed(lambda: find_postgres(own=True))
 
 
 @pytest.fixture
@@ -48,17 +45,3 @@ async def postgres_url(postgres: PostgresServer) -> AsyncIterator[str]:
 def topic_name() -> str:
     """A topic that no other test uses."""
     return f"usage.test.{uuid4().hex}"
-
-
-def _until_closed(find: Callable[[], ServerT]) -> Iterator[ServerT]:
-    try:
-        server = find()
-    except Missing as missing:
-        # On a developer's machine a missing server is worth a line; where it must be there, a failure.
-        if os.environ.get("CI") == "true":
-            pytest.fail(str(missing), pytrace=False)
-        pytest.skip(str(missing))
-    try:
-        yield server
-    finally:
-        server.close()

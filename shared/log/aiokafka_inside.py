@@ -6,30 +6,26 @@ happened (decision record 0011). A test fails when an upgrade moves what is used
 """
 
 import asyncio
-from collections.abc import Awaitable, Iterable
+from collections.abc import Coroutine, Iterable
+from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
-from aiokafka.errors import KafkaError
 
 STOP_SECONDS = 5.0
 ABANDON_SECONDS = 2.0
 
-_Task = asyncio.Task[object]
+_Task = asyncio.Task[Any]
 
 
 async def abandon_producer(producer: AIOKafkaProducer) -> None:
     """Leave it at once: what it was sending may or may not arrive."""
     producer._closed = True  # what `stop` sets; without it the garbage collector complains
-    sender = producer._sender.sender_task
-    await _abandon(producer.client, [sender] if sender else [])
+    await _abandon(producer.client, [producer._sender.sender_task])
 
 
 async def stop_consumer(consumer: AIOKafkaConsumer, *, seconds: float = STOP_SECONDS) -> None:
     """Stop it in order, so that its group shares its partitions at once, or abandon it if that hangs."""
-    try:
-        async with asyncio.timeout(seconds):
-            await consumer.stop()
-    except (TimeoutError, KafkaError, OSError):
+    if not await _succeeds(consumer.stop(), seconds):
         await abandon_consumer(consumer)
 
 
@@ -41,8 +37,9 @@ async def abandon_consumer(consumer: AIOKafkaConsumer) -> None:
         for name in ("_coordination_task", "_heartbeat_task", "_commit_refresh_task")
     ]
     if consumer._fetcher is not None:
-        await _bounded(consumer._fetcher.close())
-    await _abandon(consumer._client, [task for task in tasks if task is not None])
+        consumer._fetcher._closed = True
+        tasks += [consumer._fetcher._fetch_task, *consumer._fetcher._pending_tasks]
+    await _abandon(consumer._client, tasks)
 
 
 def is_dead(consumer: AIOKafkaConsumer) -> bool:
@@ -65,31 +62,29 @@ def raise_group_errors(consumer: AIOKafkaConsumer) -> None:
         return
 
 
-async def _abandon(client: object, tasks: Iterable[_Task]) -> None:
-    for task in tasks:
+async def _abandon(client: Any, tasks: Iterable[_Task | None]) -> None:
+    started = [task for task in tasks if task is not None]
+    for task in started:
         task.cancel()
     # Closing the connections makes the requests that those tasks wait for fail at once.
-    await _bounded(client.close())  # type: ignore[attr-defined]
+    await _succeeds(client.close(), ABANDON_SECONDS)
     # Nobody updates the metadata any more: whoever waits for that would wait for ever.
-    waiting = client._md_update_fut  # type: ignore[attr-defined]
-    if waiting is not None and not waiting.done():
-        waiting.set_result(False)
-    await _end(tasks)
-
-
-async def _end(tasks: Iterable[_Task]) -> None:
-    pending = [task for task in tasks if not task.done()]
-    if pending:
-        await asyncio.wait(pending, timeout=ABANDON_SECONDS)
-    for task in tasks:
-        task.cancel()
+    if client._md_update_fut is not None and not client._md_update_fut.done():
+        client._md_update_fut.set_result(False)
+    if started:
+        await asyncio.wait(started, timeout=ABANDON_SECONDS)
+    for task in started:
         if task.done() and not task.cancelled():
             task.exception()  # read, so that nobody complains that it was not
 
 
-async def _bounded(closing: Awaitable[object]) -> None:
-    try:
-        async with asyncio.timeout(ABANDON_SECONDS):
-            await closing
-    except (TimeoutError, KafkaError, OSError):
-        return  # it is on its way out, and nothing depends on how
+async def _succeeds(ending: Coroutine[Any, Any, object], seconds: float) -> bool:
+    """Whether `ending` ends well in time. In a task of its own, because aiokafka lets the cancellation
+    of its own tasks out of `stop`, where it would look like ours."""
+    task = asyncio.create_task(ending)
+    await asyncio.wait([task], timeout=seconds)
+    if not task.done():
+        task.cancel()
+        await asyncio.wait([task], timeout=ABANDON_SECONDS)
+        return False
+    return not task.cancelled() and task.exception() is None

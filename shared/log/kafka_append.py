@@ -89,6 +89,7 @@ class Appender:
         self._ready: dict[_Lane, None] = {}  # lanes with something to send, longest waiting first
         self._wake = asyncio.Event()
         self._flusher: asyncio.Task[None] | None = None
+        self._farewells: set[asyncio.Task[None]] = set()
         self._producer: AIOKafkaProducer | None = None
         self._is_settled = asyncio.Event()  # connected, or known to be down
         self._broken: LogUnavailable | None = None  # why the producer in use has to go
@@ -134,6 +135,8 @@ class Appender:
             self._flusher.cancel()
             await asyncio.wait([self._flusher])
             self._flusher = None
+        if self._farewells:
+            await asyncio.wait(self._farewells)
 
     def _refuse_if_unable(self) -> None:
         if self._is_closed:
@@ -163,7 +166,13 @@ class Appender:
             finally:
                 self._producer = None
                 self._is_settled.clear()
-                await abandon_producer(producer)
+                self._part_with(producer)
+
+    def _part_with(self, producer: AIOKafkaProducer) -> None:
+        """In the background: the next producer need not wait for the last one's connections to close."""
+        farewell = asyncio.create_task(abandon_producer(producer))
+        self._farewells.add(farewell)
+        farewell.add_done_callback(self._farewells.discard)
 
     async def _connect(self) -> AIOKafkaProducer:
         while True:
@@ -189,7 +198,7 @@ class Appender:
             async with asyncio.timeout(CONNECT_SECONDS):
                 await producer.start()
         except BaseException:
-            await abandon_producer(producer)
+            self._part_with(producer)
             raise
         return producer
 

@@ -53,13 +53,14 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc]
         """Notice what has become of the member; it joins anew when its client has failed."""
         await self.join()
         assert self._member is not None
+        if is_dead(self._member):
+            # Asked first: aiokafka would raise what ended its task, a cancellation too, as if it were ours.
+            await self._lose("a background task has ended")
+            return
         try:
             raise_group_errors(self._member)
         except KafkaError as error:
-            await self._lose(error)
-        else:
-            if is_dead(self._member):
-                await self._lose(RuntimeError("a background task has ended"))
+            await self._lose(cause(error))
 
     def commit(self, offsets: Mapping[int, int]) -> None:
         """Tell the group in the background: nothing but dashboards depends on it."""
@@ -121,8 +122,8 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc]
         member.subscribe([self._topic], listener=self)
         return member
 
-    async def _lose(self, error: Exception) -> None:
-        _log.warning("group %s on %s: joining anew after %s", self._group, self._topic, cause(error))
+    async def _lose(self, reason: str) -> None:
+        _log.warning("group %s on %s: joining anew: %s", self._group, self._topic, reason)
         self._own(frozenset())
         member, self._member = self._member, None
         if member is not None:

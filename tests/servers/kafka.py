@@ -5,7 +5,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tests.servers.base import LocalProcess, Missing, Server, free_port
@@ -67,6 +67,13 @@ class KafkaServer:
             self._server.close()
 
     @property
+    def directory(self) -> Path:
+        """Where its files are; raises Missing unless it was started from local parts."""
+        if not isinstance(self._server, LocalKafka):
+            raise Missing("the files of this Kafka are out of reach")
+        return self._server.directory
+
+    @property
     def _own(self) -> Server:
         if self._server is None:
             raise Missing("the Kafka of KAFKA_BOOTSTRAP_SERVERS is not ours to stop")
@@ -76,7 +83,9 @@ class KafkaServer:
 class LocalKafka:
     """Apache Kafka from its jars, in a directory of its own."""
 
-    def __init__(self, port: int, properties: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, port: int, properties: Mapping[str, str] | None = None, format_options: Sequence[str] = ()
+    ) -> None:
         self._java = java()
         self._classpath = f"{kafka_jars()}/*"
         self.directory = Path(tempfile.mkdtemp(prefix="usage-triggers-kafka-"))
@@ -86,6 +95,7 @@ class LocalKafka:
             output=self.directory / "server.log",
             directory=self.directory,
         )
+        self._format_options = format_options
         self._is_formatted = False
 
     def start(self) -> None:
@@ -132,7 +142,8 @@ class LocalKafka:
         (self.directory / "server.properties").write_text(lines)
 
     def _format(self) -> None:
-        arguments = ("format", "-t", _CLUSTER_ID, "-c", str(self.directory / "server.properties"))
+        configuration = str(self.directory / "server.properties")
+        arguments = ("format", "-t", _CLUSTER_ID, "-c", configuration, *self._format_options)
         done = subprocess.run(
             self._command("kafka.tools.StorageTool", *arguments),
             capture_output=True,
@@ -145,17 +156,21 @@ class LocalKafka:
         self._is_formatted = True
 
 
-def find_kafka(properties: Mapping[str, str] | None = None, *, own: bool = False) -> KafkaServer:
+def find_kafka(
+    properties: Mapping[str, str] | None = None, *, format_options: Sequence[str] = (), own: bool = False
+) -> KafkaServer:
     """A started Kafka: given, in a container, or from its jars; raises Missing.
 
     `own`: not the one that was given, for a test that stops it. `properties` are broker settings
-    beyond the usual (and mean `own`); `listeners` and `advertised.listeners` are added to.
+    beyond the usual (and mean a local one of its own); `listeners` and `advertised.listeners` are
+    added to. `format_options` go to `kafka.tools.StorageTool format`, such as `--add-scram`.
     """
     given = os.environ.get("KAFKA_BOOTSTRAP_SERVERS")
     if given and not own and not properties:
         return KafkaServer(given)
     port = free_port()
-    found = KafkaServer(f"127.0.0.1:{port}", _contained(port, properties or {}) or _local(port, properties))
+    server = _contained(port, properties or {}) or _local(port, properties, format_options)
+    found = KafkaServer(f"127.0.0.1:{port}", server)
     try:
         found.start()
     except BaseException:
@@ -189,9 +204,9 @@ def _contained(port: int, properties: Mapping[str, str]) -> Server | None:
         return None
 
 
-def _local(port: int, properties: Mapping[str, str] | None) -> Server:
+def _local(port: int, properties: Mapping[str, str] | None, format_options: Sequence[str]) -> Server:
     try:
-        return LocalKafka(port, properties)
+        return LocalKafka(port, properties, format_options)
     except Missing as missing:
         raise Missing(
             f"no Apache Kafka: KAFKA_BOOTSTRAP_SERVERS is not set, no Docker engine answers, {missing}"
