@@ -120,3 +120,25 @@ def test_a_streak_that_an_excused_day_made_whole_counts_as_told_when_the_rule_co
 def test_only_the_star_is_a_wildcard(read: Reader, name: str, count: int) -> None:
     product = section({"first": {"kind": "streak", "when": {"event": "order[1]"}, "days": 1}})
     assert len(read(Story().use("2026-03-01 12:00", event=name), product)) == count
+
+
+def test_a_day_cut_short_by_a_change_is_read_by_the_new_calendar(read: Reader) -> None:
+    """From the 11th on, a Wednesday that Tokyo's clock cuts short, Mondays count: the 9th is a hole."""
+    product = section({"habit": {"kind": "streak", "days": 3}})
+    story = Story().profile("2026-03-07 08:00", calendar={"closed_weekdays": (0,)})
+    story.use("2026-03-08 12:00").use("2026-03-10 12:00")
+    story.profile("2026-03-10 13:00", time_zone="Asia/Tokyo", calendar={"closed_weekdays": ()})
+    assert read(story.use("2026-03-11 03:00"), product) == []
+
+
+def test_a_retraction_tells_no_other_stop_from_before_the_import(read: Reader) -> None:
+    """The import of the 10th settles the 6th in silence; making the 4th whole is no reason to tell it."""
+    story = Story().daily("2026-03-01", "2026-03-03").tick("2026-03-05 00:16")
+    story.use("2026-03-05 12:00").use("2026-03-07 12:00").tick("2026-03-10 00:16")
+    story.use("2026-03-08 12:00", read="2026-03-10 09:00", backfill=True).tick("2026-03-10 10:00")
+    story.use("2026-03-04 12:00", read="2026-03-10 11:00")
+    assert told(read(story, section({"stop": absence(min_streak=3)}))) == [
+        ("usage.stopped", "2026-03-04"),
+        ("usage.resumed", "2026-03-05"),
+        ("usage.stopped.retracted", "2026-03-04"),
+    ]
