@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import RowMapping, Select, func, literal, select
+from sqlalchemy import RowMapping, func, literal, select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -22,14 +22,13 @@ from shared.database import Database
 from shared.errors import LogUnavailable, StoreUnavailable
 from shared.log import Message, Record
 from shared.log.embedded_consumer import EmbeddedConsumer
+from shared.log.embedded_trim import trim_some
 from shared.log.waiting import BYTES_WAITING_MAX, Room, acknowledged, size_of
 from shared.partitioner import crc32_partition
-from shared.schema import log_records, positions
+from shared.schema import log_records
 
 APPEND_TIMEOUT_SECONDS = 15.0
 MESSAGES_PER_TRANSACTION_MAX = 20_000
-RECORDS_PER_TRIM_MAX = 20_000
-"""A trim gives the writer's place back after this many records, so that appends do not wait for it."""
 
 _INSERT = (
     'INSERT INTO log_records (topic, "partition", "offset", appended_us, key, value) '
@@ -124,7 +123,7 @@ class EmbeddedLog:
         """
         trimmed_count = 0
         for partition, offset in keep_from.items():
-            while deleted_count := await self._trim_some(topic, partition, before_us, offset):
+            while deleted_count := await trim_some(self._database, topic, partition, before_us, offset):
                 trimmed_count += deleted_count
         return trimmed_count
 
@@ -264,32 +263,6 @@ class EmbeddedLog:
         for place, member in enumerate(members):
             member.own(frozenset(range(place, self._partition_count, len(members))))
         self._announce(topic)
-
-    # Retention
-
-    async def _trim_some(self, topic: str, partition: int, before_us: int, keep_from: int) -> int:
-        """One bounded deletion. Each query walks a few keys of the table, however many records it holds."""
-        here = (_table.topic == topic, _table.partition == partition)
-        async with self._database.begin() as connection:
-            first = await connection.scalar(select(func.min(_table.offset)).where(*here))
-            newest = await connection.scalar(select(func.max(_table.offset)).where(*here))
-            if first is None or newest is None:
-                return 0
-            unread = await connection.scalar(_first_unread(topic, partition))
-            bound = min(keep_from, newest, first + RECORDS_PER_TRIM_MAX, newest if unread is None else unread)
-            old = (*here, _table.offset < bound)
-            young = await connection.scalar(
-                select(func.min(_table.offset)).where(*old, _table.appended_us >= before_us)
-            )
-            if young is not None:
-                old = (*here, _table.offset < young)
-            return (await connection.execute(log_records.delete().where(*old))).rowcount
-
-
-def _first_unread(topic: str, partition: int) -> Select[tuple[int | None]]:
-    return select(func.min(positions.c.next_offset)).where(
-        positions.c.topic == topic, positions.c.partition == partition
-    )
 
 
 def _record(row: RowMapping) -> Record:

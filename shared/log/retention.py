@@ -1,18 +1,22 @@
 """Keeps the embedded log from growing for ever: once an hour, what is old and read goes."""
 
 import asyncio
+import logging
 from datetime import timedelta
 
 from sqlalchemy import func, select
 
 from shared.clock import Clock
 from shared.database import Database
+from shared.errors import TransientError
 from shared.events import TOPIC_DEAD_LETTERS, TOPIC_EVENTS, TOPIC_TRIGGERS
 from shared.log.embedded import EmbeddedLog
 from shared.schema import positions
 
 EVERY_SECONDS = 3600.0
 _MICROSECOND = timedelta(microseconds=1)
+
+_log = logging.getLogger(__name__)
 
 
 class Retention:
@@ -37,9 +41,12 @@ class Retention:
         return trimmed_count > 0
 
     async def run(self, stop: asyncio.Event) -> None:
-        """`step` at once and every hour, until `stop`."""
+        """`step` at once and every hour, until `stop`; what fails for now is tried again an hour later."""
         while not stop.is_set():
-            await self.step()
+            try:
+                await self.step()
+            except TransientError as error:
+                _log.warning("nothing trimmed for now: %s", error.message)
             try:
                 async with asyncio.timeout(EVERY_SECONDS):
                     await stop.wait()
@@ -47,7 +54,7 @@ class Retention:
                 continue
 
     async def _read_up_to(self, topic: str) -> dict[int, int]:
-        """Partitions without a stored position are missing: a reader that has yet to start needs all of it."""
+        """A partition without a stored position is missing: its reader has yet to start, and needs all."""
         slowest = select(positions.c.partition, func.min(positions.c.next_offset).label("offset"))
         query = slowest.where(positions.c.topic == topic).group_by(positions.c.partition)
         async with self._database.read() as connection:

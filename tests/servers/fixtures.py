@@ -1,4 +1,4 @@
-"""A server as a fixture: closed after the test, and a missing one skips it, or fails it where it must be there."""
+"""Servers as fixtures: closed at the end; a missing one skips its tests, or fails them in CI."""
 
 import os
 from collections.abc import Callable, Iterator
