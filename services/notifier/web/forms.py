@@ -72,9 +72,12 @@ def add_forms(made: APIRouter, pages: Pages, desk: Desk) -> None:
 
     @made.post("/tasks/{task_id}/assign")
     async def hand_over(request: Request, task_id: str, owner: str = Form()) -> Response:
-        return await change(
-            request, task_id, lambda actor: lambda task, now_us: assign(task, actor, owner, now_us)
-        )
+        def decide(actor: str) -> Decide:
+            if not pages.knows(owner):
+                raise InvalidInput(f"there is no CSM {owner[:40]!r}", code="unknown_csm")
+            return lambda task, now_us: assign(task, actor, owner, now_us)
+
+        return await change(request, task_id, decide)
 
 
 def _outcome(value: str) -> Outcome:

@@ -71,6 +71,10 @@ class Pages:
         self._config = parts.config
         self.access = access
 
+    def knows(self, csm: str) -> bool:
+        """Whether the configuration has this CSM."""
+        return csm in self._config.csms
+
     def words_of(self, request: Request, viewer: Viewer) -> Words:
         """In the language that the reader chose, else the CSM's, else the browser's."""
         chosen = request.cookies.get(LANGUAGE_COOKIE)

@@ -19,6 +19,7 @@ from shared.triggers import encode_trigger
 from tests.unit.notifier.cases import NOON, SECRET, config, stop
 
 Talk = Callable[[bytes, asyncio.StreamWriter], Awaitable[None]]
+PATIENCE_SECONDS = 20
 OLD_SECRET = "whsec_" + "b2xkb2xkb2xkb2xkb2xkb2xkb2xk"
 
 
@@ -28,7 +29,15 @@ class Receiver:
     def __init__(self, talk: Talk) -> None:
         self._talk = talk
         self.requests: list[bytes] = []
+        self.arrived = asyncio.Event()
         self.url = ""
+
+    async def has(self, count: int) -> None:
+        """Returns once so many requests have come."""
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while len(self.requests) < count:
+                self.arrived.clear()
+                await self.arrived.wait()
 
     async def on_connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -43,6 +52,7 @@ class Receiver:
             )
             body = await reader.readexactly(length)
             self.requests.append(head + body)
+            self.arrived.set()
             await self._talk(head, writer)
         except (ConnectionError, asyncio.IncompleteReadError):
             return

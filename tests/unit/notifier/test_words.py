@@ -34,8 +34,8 @@ def test_a_translation_names_no_value_that_its_message_lacks() -> None:
         for message in read_po(opened, locale="ja"):
             ids = message.id if isinstance(message.id, tuple) else (message.id,)
             strings = message.string if isinstance(message.string, tuple) else (message.string,)
-            known = {name for text in ids for name in re.findall(r"%\((\w+)\)s", text)}
-            assert {name for text in strings for name in re.findall(r"%\((\w+)\)s", text)} <= known
+            known = {name for text in ids for name in re.findall(r"%\((\w+)\)s", str(text))}
+            assert {name for text in strings for name in re.findall(r"%\((\w+)\)s", str(text))} <= known
 
 
 def test_dates_and_weekdays_are_as_each_language_has_them() -> None:
