@@ -135,7 +135,7 @@ class History:
 
 ZONES = (
     # Each with the local dates around which its clock does something worth a look.
-    ("UTC", ("2026-03-01",)),
+    ("UTC", ("2026-03-01", "2025-03-24", "2028-01-12")),
     ("Asia/Tokyo", ("2026-04-29", "2026-12-25")),
     ("Europe/Berlin", ("2026-03-29", "2026-10-25", "2026-12-25")),
     ("America/New_York", ("2026-03-08", "2026-11-01", "2026-07-04")),

@@ -172,7 +172,7 @@ class AbsenceBook:
         return None
 
     def _weighed(self, episode: Episode, k: int) -> Weighed:
-        missed = [(day, self.customer.calendar_on(day).holidays or "") for day in episode.missed[:k]]
+        missed = [self.customer.missed(day) for day in episode.missed[:k]]
         return self.customer.judgement.weigh(self.active, missed)
 
     def _trigger(self, change: Retraction | Stopped | Resumed, decision: Decision) -> Trigger:

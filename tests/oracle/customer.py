@@ -33,9 +33,18 @@ class Judgement(Protocol):
         """The weekdays (0 = Monday) held to be closed, from the active days before `day`."""
         ...
 
-    def weigh(self, active: Collection[int], missed: Sequence[tuple[int, str]]) -> "Weighed":
-        """How surprising these missed days are together; each comes with its country of holidays."""
+    def weigh(self, active: Collection[int], missed: Sequence["MissedDay"]) -> "Weighed":
+        """How surprising these missed days are together."""
         ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class MissedDay:
+    """A missed day with the country of holidays and the zone that were in force on it."""
+
+    day: int
+    holidays: str
+    zone: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +62,7 @@ class Literal:
     def learned(self, active: Collection[int], day: int) -> frozenset[int]:
         return frozenset()
 
-    def weigh(self, active: Collection[int], missed: Sequence[tuple[int, str]]) -> Weighed:
+    def weigh(self, active: Collection[int], missed: Sequence[MissedDay]) -> Weighed:
         return Weighed()
 
 
@@ -114,12 +123,12 @@ class Customer:
     judgement: Judgement
     profile: Profile = field(default_factory=Profile)
     timeline: Timeline = field(init=False)
-    calendars: list[tuple[int, Calendar]] = field(init=False)
+    calendars: list[tuple[int, Calendar, str]] = field(init=False)
 
     def __post_init__(self) -> None:
         zone, day_starts = self._place()
         self.timeline = Timeline((Settings(zone=zone, day_starts=day_starts),))
-        self.calendars = [(0, calendar_of(self.section, self.profile))]
+        self.calendars = [(0, calendar_of(self.section, self.profile), zone)]
 
     def correct(self, profile: Profile) -> None:
         """A new profile whose settings hold as if they always had."""
@@ -134,8 +143,8 @@ class Customer:
         self.profile = profile
         zone, day_starts = self._place()
         self.timeline = self.timeline.after(Settings(zone=zone, day_starts=day_starts, from_us=closes_us))
-        kept = [(first, calendar) for first, calendar in self.calendars if first <= day]
-        self.calendars = [*kept, (day + 1, calendar_of(self.section, profile))]
+        kept = [known for known in self.calendars if known[0] <= day]
+        self.calendars = [*kept, (day + 1, calendar_of(self.section, profile), zone)]
 
     def expected(self, day: int, *, judged_on: int, active: Collection[int]) -> bool:
         """Whether use is expected on `day`, by what is known on the day `judged_on`."""
@@ -148,6 +157,11 @@ class Customer:
             return True
         learned = self.judgement.learned([a for a in active if a < judged_on], judged_on)
         return date.fromordinal(day).weekday() not in learned
+
+    def missed(self, day: int) -> MissedDay:
+        """A missed day as it is weighed."""
+        zone = [zone for first, _, zone in self.calendars if first <= day][-1]
+        return MissedDay(day=day, holidays=self.calendar_on(day).holidays or "", zone=zone)
 
     def streak(self, last: int, *, judged_on: int, active: Collection[int]) -> StreakFacts:
         """The streak ending on the active day `last`: back from it every expected day is active."""
@@ -180,7 +194,7 @@ class Customer:
 
     def calendar_on(self, day: int) -> Calendar:
         """The calendar in force on a usage day."""
-        return [calendar for first, calendar in self.calendars if first <= day][-1]
+        return [calendar for first, calendar, _ in self.calendars if first <= day][-1]
 
 
 NO_STREAK = StreakFacts(length=0, calendar_days=0, started_on=None, last_active_on=None)

@@ -6,7 +6,7 @@ from services.evaluator.expectation import combine, learned_closed
 from services.evaluator.past import Past
 from services.evaluator.rules import Settings
 from services.evaluator.state import Segment
-from tests.oracle.customer import Weighed
+from tests.oracle.customer import MissedDay, Weighed
 
 WEEK = range(7)
 
@@ -20,16 +20,16 @@ class FromHistory:
         mask = learned_closed(bitmap(active), min(active), day)
         return frozenset(weekday for weekday in WEEK if mask >> weekday & 1)
 
-    def weigh(self, active: Collection[int], missed: Sequence[tuple[int, str]]) -> Weighed:
-        of_days = [self._past(active, country).expectation(day) for day, country in missed]
+    def weigh(self, active: Collection[int], missed: Sequence[MissedDay]) -> Weighed:
+        of_days = [self._past(active, missed_day).expectation(missed_day.day) for missed_day in missed]
         return Weighed(
             surprise=combine([of_day.surprise for of_day in of_days]),
             enough=of_days[-1].enough,
             reasons=of_days[-1].reasons,
         )
 
-    def _past(self, active: Collection[int], country: str) -> Past:
-        settings = Settings(zone="UTC", day_starts=0, holidays=country)
+    def _past(self, active: Collection[int], missed: MissedDay) -> Past:
+        settings = Settings(zone=missed.zone, day_starts=0, holidays=missed.holidays)
         return Past(min(active), bitmap(active), (Segment(None, settings),), (), frozenset())
 
 

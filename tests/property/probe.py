@@ -1,0 +1,35 @@
+"""Looks for a difference between the oracle and whatever core comes first on the path, for the mutants."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from services.evaluator import engine
+from tests.histories import drawn
+from tests.property.compare import first_difference
+
+STORIES = (
+    Path(__file__).parent / "test_corners.py",
+    Path(__file__).parents[1] / "unit" / "evaluator" / "test_semantics_examples.py",
+)
+
+
+def finds_a_difference() -> bool:
+    """A few drawn histories, the stories, then some more histories."""
+    return _in_histories(range(20)) or _in_stories() or _in_histories(range(20, 90))
+
+
+def _in_histories(seeds: range) -> bool:
+    return any(first_difference(h.section, h.log) is not None for h in map(drawn, seeds))
+
+
+def _in_stories() -> bool:
+    stories = [str(path) for path in STORIES]
+    return pytest.main(["-q", "-x", "-p", "no:cacheprovider", "-k", "not oracle", *stories]) != 0
+
+
+def main() -> None:
+    """Exit status 3: a difference was found; 4: none."""
+    print("core:", engine.__file__, flush=True)
+    sys.exit(3 if finds_a_difference() else 4)

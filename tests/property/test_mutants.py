@@ -1,0 +1,197 @@
+"""The properties must be able to fail: each small wrong in a copy of the core is found by some of them."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+FOUND, NOT_FOUND = 3, 4
+
+
+class Mutant(NamedTuple):
+    """`wrong` in the place of `right`, once, in a module of the core."""
+
+    name: str
+    module: str
+    right: str
+    wrong: str
+
+
+MUTANTS = (
+    Mutant(
+        "a cutoff at the day start lies a day late", "calendar", "cutoff < day_starts", "cutoff <= day_starts"
+    ),
+    Mutant(
+        "a skipped cutoff is not moved to the end of the gap",
+        "calendar",
+        "first = max(start, local - offset)",
+        "first = local - offset",
+    ),
+    Mutant(
+        "a day closes at the first of two midnights",
+        "calendar",
+        "            last = min(until, closes - offset)",
+        "            last = last or min(until, closes - offset)",
+    ),
+    Mutant(
+        "grace is not given",
+        "absence",
+        "day_cutoff_us(rule, past, day) + rule.grace_us",
+        "day_cutoff_us(rule, past, day)",
+    ),
+    Mutant(
+        "a tick at the very deadline settles",
+        "absence",
+        "deadline_us(rule, past, day) < watermark_us",
+        "deadline_us(rule, past, day) <= watermark_us",
+    ),
+    Mutant(
+        "use at the very cutoff is in time",
+        "absence",
+        "moment.occurred_us < day_cutoff_us",
+        "moment.occurred_us <= day_cutoff_us",
+    ),
+    Mutant(
+        "min_streak is one more",
+        "absence",
+        "streak.length < rule.min_streak",
+        "streak.length <= rule.min_streak",
+    ),
+    Mutant(
+        "what is taken back is not said",
+        "absence",
+        "notices = [_retracted(rule, past, stop, moment) for stop in gone]",
+        "notices: list[Notice] = []",
+    ),
+    Mutant("a late use takes no day out", "absence", "state.missed & ~bit", "state.missed"),
+    Mutant("missed_days counts the day of use", "absence", "sum(missed < day for", "sum(missed <= day for"),
+    Mutant(
+        "the last reminder is not waited for",
+        "absence",
+        "any(k > len(episode.missed) for",
+        "any(k > len(episode.missed) + 1 for",
+    ),
+    Mutant(
+        "history tells what it settles anew",
+        "absence",
+        "max(state.told_from, state.settled + 1)",
+        "state.told_from",
+    ),
+    Mutant(
+        "an episode loses the missed day on which use came back",
+        "absence",
+        "days.span(start, ended)",
+        "days.span(start, ended - 1) | 1 << start",
+    ),
+    Mutant(
+        "a told silence is resumed again and again", "absence", "Stop(stop.day, stop.episode, True)", "stop"
+    ),
+    Mutant(
+        "a streak needs a day more",
+        "streaks",
+        "else streak.length) >= rule.days",
+        "else streak.length) > rule.days",
+    ),
+    Mutant(
+        "a streak is told again",
+        "streaks",
+        "if any(reached.started_on <= told <= reached.last_on for",
+        "if any(reached.last_on < told <= reached.last_on for",
+    ),
+    Mutant(
+        "an excused day breaks a streak", "past", "in (*self.excused, *self.cut_short)", "in self.cut_short"
+    ),
+    Mutant(
+        "an excused day is expected",
+        "past",
+        "day not in self.excused and day not in self.cut_short",
+        "day not in self.cut_short",
+    ),
+    Mutant(
+        "an import tells stops of the past",
+        "engine",
+        "    if backfill:\n        told_from =",
+        "    if backfill and not use:\n        told_from =",
+    ),
+    Mutant(
+        "a change of zone takes effect at once",
+        "engine",
+        "from_us = closes_us(now.settings.zone, now.settings.day_starts, day)",
+        "from_us = received_us",
+    ),
+    Mutant(
+        "an event is observed before what is due is settled",
+        "engine",
+        "    return _settle(state, product, watermark_us, excused)\n\n\ndef _settle",
+        "    return state, []\n\n\ndef _settle",
+    ),
+    Mutant(
+        "a rule added later tells the past",
+        "engine",
+        "while absence.deadline_us(rule, past, told_from) < watermark_us:",
+        "while False:",
+    ),
+    Mutant(
+        "a customer is due when its last rule is",
+        "engine",
+        "min(dues, default=None)",
+        "max(dues, default=None)",
+    ),
+    Mutant("an event of the very oldest age is refused", "engine", "latest < oldest", "latest <= oldest"),
+    Mutant("five minutes ahead is too far", "engine", "earliest > appended_us", "earliest >= appended_us"),
+    Mutant("the id forgets its day", "wording", "day=_iso(day)", 'day=""'),
+    Mutant(
+        "a contract's window is a day longer", "never_started", "rule.within_days - 1", "rule.within_days"
+    ),
+    Mutant(
+        "a closure ends a day early",
+        "expected",
+        "days &= ~_clip(first, last, base)",
+        "days &= ~_clip(first, last - 1, base)",
+    ),
+)
+
+
+def copy_of_the_core(to: Path) -> Path:
+    """The evaluator and what it imports, under `to`."""
+    ignored = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(ROOT / "services" / "evaluator", to / "services" / "evaluator", ignore=ignored)
+    shutil.copytree(ROOT / "shared", to / "shared", ignore=ignored)
+    shutil.copy(ROOT / "services" / "__init__.py", to / "services" / "__init__.py")
+    return to
+
+
+def probe(core: Path) -> int:
+    """Runs the probe against the core under `core`, in a process of its own."""
+    start = (
+        f"import sys; sys.path[:0] = [{str(core)!r}, {str(ROOT)!r}]\n"
+        "from tests.property.probe import main; main()"
+    )
+    environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1", "UT_HISTORIES": "0"}
+    run = subprocess.run(
+        [sys.executable, "-c", start], cwd=core, env=environment, capture_output=True, text=True, timeout=120
+    )
+    assert f"core: {core}" in run.stdout, run.stdout + run.stderr
+    if run.returncode not in (FOUND, NOT_FOUND):
+        assert "services/evaluator" in run.stderr, run.stderr  # the core itself stumbled: that is found, too
+        return FOUND
+    return run.returncode
+
+
+@pytest.mark.parametrize("mutant", MUTANTS, ids=[mutant.name.replace(" ", "-") for mutant in MUTANTS])
+def test_a_small_wrong_in_the_core_is_found(mutant: Mutant, tmp_path: Path) -> None:
+    core = copy_of_the_core(tmp_path)
+    module = core / "services" / "evaluator" / f"{mutant.module}.py"
+    source = module.read_text()
+    assert source.count(mutant.right) == 1, f"{module.name} has changed: write this mutant anew"
+    module.write_text(source.replace(mutant.right, mutant.wrong))
+    assert probe(core) == FOUND
+
+
+def test_nothing_is_found_in_the_core_as_it_is(tmp_path: Path) -> None:
+    assert probe(copy_of_the_core(tmp_path)) == NOT_FOUND
