@@ -17,6 +17,7 @@ from sqlalchemy import RowMapping, func, literal, select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from shared import failpoints
 from shared.clock import Clock
 from shared.database import Database
 from shared.errors import LogUnavailable, StoreUnavailable
@@ -174,6 +175,8 @@ class EmbeddedLog:
             async with self._database.begin() as connection:
                 rows = await self._rows(connection, calls)
                 await connection.exec_driver_sql(_INSERT, rows)
+                failpoints.hit("log.append.begun")
+            failpoints.hit("log.append.committed")
         except (StoreUnavailable, SQLAlchemyError) as error:
             # A full disk, a read-only one, a damaged file: whoever sent it has to know that it is not
             # safe, and may try again once somebody has seen to it.
