@@ -102,7 +102,7 @@ class Ticker:
     def _note_set_back(self, by_us: int) -> None:
         # Less than a second is how clocks are kept right; time goes on by itself in a moment.
         if by_us >= _SECOND_US:
-            self._note(f"the clock was set back by {by_us / _SECOND_US:.0f} s; until then no time is told")
+            self._note(f"the clock was set back by {by_us / _SECOND_US:.0f} s; no time is told until then")
 
     def _note(self, problem: str | None) -> None:
         if problem is not None and self._problem is None:

@@ -1,0 +1,117 @@
+"""A quiet stretch holds instants of one usage day alone, in every zone."""
+
+from datetime import UTC, datetime, timedelta
+from zoneinfo import available_timezones
+
+import msgspec
+import pytest
+
+from services.evaluator import engine
+from services.evaluator.calendar import day_of
+from services.evaluator.quiet import NAMES_MAX, Quiet, quiet_after
+from services.evaluator.rules import Product
+from services.evaluator.state import CustomerState
+from shared.clock import to_us
+from shared.events import Event, Profile
+from tests.unit.evaluator.pipeline import RULES, products_of
+
+PRODUCT = products_of()["p"]
+HOUR_US = 3_600_000_000
+NOON_US = to_us(datetime(2026, 3, 2, 12, tzinfo=UTC))
+
+
+def state_in(zone: str, day_starts: str = "00:00", product: Product = PRODUCT) -> CustomerState:
+    return engine.fresh(Profile(time_zone=zone, day_starts_at=day_starts), product, 0)
+
+
+def quiet(state: CustomerState, us: int, *, before: Quiet | None = None, name: str = "used") -> Quiet | None:
+    waiting = msgspec.structs.replace(state, due_us=us + 10 * HOUR_US)
+    return quiet_after(before, waiting, name=name, occurred_us=us, product=PRODUCT)
+
+
+def use(us: int, **fields: object) -> Event:
+    values = {"product": "p", "customer_id": "a", "event_id": "1", "occurred_us": us, "received_us": us}
+    return msgspec.convert({**values, **fields}, type=Event)
+
+
+def covers(found: Quiet, event: Event, *, appended_us: int) -> bool:
+    return found.covers(event, appended_us=appended_us, late_window_us=PRODUCT.late_window_us)
+
+
+@pytest.mark.parametrize("day_starts", ["00:00", "05:00"])
+@pytest.mark.parametrize("year", [1995, 2006, 2011, 2026])
+def test_all_of_a_quiet_stretch_is_one_usage_day(year: int, day_starts: str) -> None:
+    # Newfoundland set its clocks back at 00:01, so that a day came twice, and Apia left one out.
+    zones = [*sorted(available_timezones())[::9], "America/St_Johns", "Pacific/Apia", "America/Havana"]
+    minutes = int(day_starts[:2]) * 60
+    noon = datetime(year, 1, 1, 12, tzinfo=UTC)
+    plain_count = 0
+    for zone in zones:
+        state = state_in(zone, day_starts)
+        for day in range(365):
+            found = quiet(state, to_us(noon + timedelta(days=day)))
+            if found is not None:
+                instants = (*range(found.from_us, found.until_us, HOUR_US), found.until_us - 1)
+                assert len({day_of(zone, minutes, us) for us in instants}) == 1, (zone, day)
+                plain_count += 1
+    assert plain_count > 0.98 * 365 * len(zones)
+
+
+def test_it_covers_the_names_seen_and_no_other() -> None:
+    found = quiet(state_in("UTC"), NOON_US)
+    assert found is not None
+    assert covers(found, use(NOON_US + 1), appended_us=NOON_US)
+    assert not covers(found, use(NOON_US + 1, event="login"), appended_us=NOON_US)
+    both = quiet(state_in("UTC"), NOON_US + 5, before=found, name="login")
+    assert both is not None
+    assert all(covers(both, use(NOON_US, event=name), appended_us=NOON_US) for name in ("used", "login"))
+
+
+def test_the_names_remembered_are_bounded() -> None:
+    found = None
+    for n in range(10 * NAMES_MAX):
+        found = quiet(state_in("UTC"), NOON_US, before=found, name=f"e-{n}")
+    assert found is not None
+    assert len(found.names) <= NAMES_MAX
+
+
+@pytest.mark.parametrize(
+    ("fields", "late_us"),
+    [
+        ({"backfill": True}, 0),
+        ({"occurred_us": None, "occurred_on": "2026-03-02"}, 0),
+        ({}, -6 * 60_000_000),  # the log is six minutes behind the event: it is in the future
+        ({}, PRODUCT.late_window_us + 1),
+        ({"occurred_us": NOON_US + 12 * HOUR_US}, 0),  # the next day
+    ],
+)
+def test_what_depends_on_more_than_the_day_is_not_covered(fields: dict[str, object], late_us: int) -> None:
+    found = quiet(state_in("UTC"), NOON_US)
+    assert found is not None
+    assert covers(found, use(NOON_US), appended_us=NOON_US)
+    assert not covers(found, use(NOON_US, **fields), appended_us=NOON_US + late_us)
+
+
+def test_nothing_is_quiet_around_a_change_of_settings() -> None:
+    state = state_in("UTC")
+    changed = msgspec.structs.replace(state, segments=state.segments * 2)
+    assert quiet(changed, NOON_US) is None
+
+
+def test_days_that_pass_unjudged_are_judged_by_the_next_use() -> None:
+    state = state_in("UTC")
+    assert quiet_after(None, state, name="used", occurred_us=NOON_US, product=PRODUCT) is None
+    streaks_alone = products_of({"habit": RULES["habit"]})["p"]
+    assert quiet_after(None, state, name="used", occurred_us=NOON_US, product=streaks_alone) is not None
+
+
+class _CountRule(msgspec.Struct, frozen=True):
+    """A rule that counts events, not days."""
+
+    name: str = "count"
+
+
+def test_where_a_rule_counts_more_than_days_nothing_is_quiet() -> None:
+    counting = msgspec.structs.replace(PRODUCT, rules=(*PRODUCT.rules, _CountRule()))
+    waiting = msgspec.structs.replace(state_in("UTC"), due_us=NOON_US)
+    assert quiet_after(None, waiting, name="used", occurred_us=NOON_US, product=counting) is None
