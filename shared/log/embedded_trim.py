@@ -20,7 +20,8 @@ async def trim_some(database: Database, topic: str, partition: int, before_us: i
         if first is None or newest is None:
             return 0
         unread = await connection.scalar(_first_unread(topic, partition))
-        bound = min(keep_from, newest, first + RECORDS_PER_TRIM_MAX, newest if unread is None else unread)
+        bounds = (keep_from, newest, first + RECORDS_PER_TRIM_MAX, unread)
+        bound = min(offset for offset in bounds if offset is not None)
         old = (*here, _table.offset < bound)
         young = await connection.scalar(
             select(func.min(_table.offset)).where(*old, _table.appended_us >= before_us)

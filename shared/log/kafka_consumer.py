@@ -133,9 +133,6 @@ class KafkaConsumer:
             raise await self._out_of_range(error) from error
         except KafkaError as error:
             raise await self._unreadable(reader, error) from error
-        except BaseException:
-            self._is_aligned = False  # it may have handed out records that never reached us
-            raise
 
     def _align(self, reader: AIOKafkaConsumer) -> None:
         """Let the reader stand exactly where we are. Nothing is awaited between the two calls, so it

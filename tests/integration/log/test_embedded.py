@@ -111,6 +111,7 @@ async def test_offsets_and_times_go_on_after_everything_was_trimmed(
     database: Database, log: EmbeddedLog, clock: ManualClock
 ) -> None:
     await _append_a_day_apart(log, clock, 10)
+    await _stored_position(database, "evaluator", 10)
     await log.trim(TOPIC, _us(NOON + 365 * DAY), {0: 10})
     assert await _kept(log) == (9, 10)  # the newest record stays: it knows where the next one goes
     yesterday = ManualClock(NOON - DAY)
