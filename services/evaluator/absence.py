@@ -5,12 +5,11 @@ follows from the first two by reading; what is emitted is the difference to the 
 record 0003 has the definitions.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 import msgspec
 
 from services.evaluator import days
-from services.evaluator.calendar import opens_us
 from services.evaluator.expectation import Expectation, combine
 from services.evaluator.notice import Moment, Notice, Read
 from services.evaluator.past import Past, Streak
@@ -18,13 +17,20 @@ from services.evaluator.rules import AbsenceRule
 from services.evaluator.state import AbsenceState, Stop
 from shared.triggers import RESUMED, Reason
 
-_EVER, _NEVER = 0, 1 << 62  # as days from which on a stop may be told
+_NEVER = 1 << 62  # as the day from which on a stop may be told
 _UNDATED = Moment(0)
 _LOOK_AHEAD_DAYS_MAX = 400  # a closed year wakes the customer once in between, and that is all
 
 
 Reads = Mapping[int, Read]
 """The first use read on each usage day of a history."""
+
+
+class Before(msgspec.Struct, frozen=True):
+    """The sets of missed and active days as they were before a change."""
+
+    missed: int
+    active: int
 
 
 class Episode(msgspec.Struct, frozen=True):
@@ -104,11 +110,12 @@ def observe(
     takes_out = is_missed(state, past, day) and _is_in_time(rule, past, day, moment)
     if not is_new and not takes_out:
         return state, []
+    before = Before(state.missed, past.active & ~(is_new << (day - past.base)))
     if backfill and not any(stop.day >= day for stop in state.told):
         state = _rewound(state, past, day)
     elif takes_out:
         state = _without(state, past, day)
-    return tell(rule, state, past, around=day, moment=moment, silently=backfill)
+    return tell(rule, state, past, around=day, moment=moment, silently=backfill, before=before)
 
 
 def is_missed(state: AbsenceState, past: Past, day: int) -> bool:
@@ -126,25 +133,46 @@ def _is_in_time(rule: AbsenceRule, past: Past, day: int, moment: Moment) -> bool
 
 
 def tell(
-    rule: AbsenceRule, state: AbsenceState, past: Past, *, around: int, moment: Moment, silently: bool = False
+    rule: AbsenceRule,
+    state: AbsenceState,
+    past: Past,
+    *,
+    around: int,
+    moment: Moment,
+    silently: bool = False,
+    before: Before | None = None,
 ) -> tuple[AbsenceState, list[Notice]]:
     """The difference between what stands and what was told, for the episodes that `around` can touch.
 
-    Those are the ones with a missed day after the last active day before `around`. `silently`: a stop
-    may move, but none is told anew.
+    Those are the ones with a missed day after the last active day before `around`. `silently`: a stop may
+    move, but none is told anew. `before`: the sets before the change, where it took something away.
     """
-    before = days.highest_below(past.active, around - past.base)
-    low = 0 if before is None else before + 1
+    last_use = days.highest_below(past.active, around - past.base)
+    low = 0 if last_use is None else last_use + 1
     episodes = list(_episodes(state.missed, past, low))
     standing = {(day, episode.start) for episode in episodes for day in episode.missed}
     gone = [s for s in state.told if s.day >= past.base + low and (s.day, s.episode) not in standing]
     told = [stop for stop in state.told if stop not in gone]
     notices = [_retracted(rule, past, stop, moment) for stop in gone]
-    told_from = _EVER if gone else _NEVER if silently else state.told_from
+    moving = _moving(gone, before, past.base) if before is not None else frozenset()
+    told_from = _NEVER if silently else state.told_from
     for episode in episodes:
-        told, fresh = _tell_episode(rule, past, episode, told, told_from, moment)
+        told, fresh = _tell_episode(rule, past, episode, told, told_from, moving, moment)
         notices += fresh
     return AbsenceState(state.settled, state.told_from, state.missed, tuple(told)), notices
+
+
+def _moving(gone: Iterable[Stop], before: Before, base: int) -> frozenset[int]:
+    """The days to which a stop that is taken back may move: the missed days of the episode it was told of."""
+    found: set[int] = set()
+    for stop in gone:
+        start = stop.episode - base
+        ended = days.lowest_from(before.active, start)
+        missed = before.missed >> start << start
+        if ended is not None:
+            missed &= days.span(start, ended)
+        found.update(base + bit for bit in days.each(missed))
+    return frozenset(found)
 
 
 def read_history(
@@ -163,7 +191,7 @@ def read_history(
     told: list[Stop] = []
     notices: list[Notice] = []
     for episode in _episodes(missed, past, 0):
-        told, fresh = _tell_episode(rule, past, episode, told, _EVER, _UNDATED)
+        told, fresh = _tell_episode(rule, past, episode, told, first, frozenset(), _UNDATED)
         notices += [_dated(rule, past, reads, notice) for notice in fresh]
     return AbsenceState(last_on, first, missed, tuple(told)), notices
 
@@ -197,11 +225,16 @@ def _dated(rule: AbsenceRule, past: Past, reads: Reads, notice: Notice) -> Notic
 
 
 def prune(state: AbsenceState, past: Past, before: int) -> AbsenceState:
-    """Forgets the stops told of episodes that no event can touch any more: ended before the day `before`."""
-    kept = tuple(stop for stop in state.told if not (stop.resumed and past.is_used(stop.day, before - 1)))
-    if len(kept) == len(state.told):
+    """Forgets the stops told of episodes that no event can touch any more: ended before the day `before`.
+
+    What is forgotten is not told again either, whatever is excused in hindsight.
+    """
+    gone = [stop for stop in state.told if stop.resumed and past.is_used(stop.day, before - 1)]
+    if not gone:
         return state
-    return AbsenceState(state.settled, state.told_from, state.missed, kept)
+    kept = tuple(stop for stop in state.told if stop not in gone)
+    told_from = max(state.told_from, max(stop.day for stop in gone) + 1)
+    return AbsenceState(state.settled, told_from, state.missed, kept)
 
 
 def due_us(rule: AbsenceRule, state: AbsenceState, past: Past) -> int | None:
@@ -217,17 +250,26 @@ def due_us(rule: AbsenceRule, state: AbsenceState, past: Past) -> int | None:
 
 
 def _tell_episode(
-    rule: AbsenceRule, past: Past, episode: Episode, told: list[Stop], told_from: int, moment: Moment
+    rule: AbsenceRule,
+    past: Past,
+    episode: Episode,
+    told: list[Stop],
+    told_from: int,
+    moving: frozenset[int],
+    moment: Moment,
 ) -> tuple[list[Stop], list[Notice]]:
     """The stop, the reminders and the resumption of one episode, as far as they are not told."""
     notices: list[Notice] = []
     of_episode = [stop for stop in told if stop.episode == episode.start]
     if not of_episode:
         raised = _raised(rule, past, episode)
-        if raised is None or episode.missed[raised.episode_day - 1] < told_from:
+        if raised is None:
+            return told, []
+        day = episode.missed[raised.episode_day - 1]
+        if day < told_from and day not in moving:
             return told, []
         notices.append(_stopped(rule, past, episode, raised, moment))
-        of_episode = [Stop(episode.missed[raised.episode_day - 1], episode.start)]
+        of_episode = [Stop(day, episode.start)]
     first = episode.missed.index(min(stop.day for stop in of_episode)) + 1
     for k in rule.again:
         if first < k <= len(episode.missed) and all(s.day != episode.missed[k - 1] for s in of_episode):
@@ -302,8 +344,9 @@ def _excused(
     notices: list[Notice] = []
     for day in sorted(past.excused) if state.missed else ():
         if is_missed(state, past, day):
+            before = Before(state.missed, past.active)
             state = _without(state, past, day)
-            state, told = tell(rule, state, past, around=day, moment=moment)
+            state, told = tell(rule, state, past, around=day, moment=moment, before=before)
             notices += told
     return state, notices
 
@@ -352,7 +395,7 @@ def _retracted(rule: AbsenceRule, past: Past, stop: Stop, moment: Moment) -> Not
         stopped_id_day=stop.day,
         stopped_id_type=rule.emit,
         cutoff_us=day_cutoff_us(rule, past, stop.day),
-        streak=past.streak_before(stop.day + 1),
+        streak=past.streak_until(stop.day),
     )
 
 
@@ -360,15 +403,12 @@ def _resumed(rule: AbsenceRule, past: Past, episode: Episode, stop: Stop, moment
     day = episode.ended_on
     assert day is not None
     occurred_us = moment.occurred_us if moment.day == day else None
-    settings = past.settings_on(day)
     return Notice(
         kind="resumed",
         rule=rule.name,
         type=RESUMED,
         day=day,
-        timestamp_us=opens_us(settings.zone, settings.day_starts, day)
-        if occurred_us is None
-        else occurred_us,
+        timestamp_us=past.opens_us(day) if occurred_us is None else occurred_us,
         decided_us=moment.decided_us,
         id_episode=episode.start,
         stopped_id_day=stop.day,

@@ -120,7 +120,10 @@ def adopt(
     if state.product_key == product.key:
         return state
     last = state.segments[-1]
-    segments = (*state.segments[:-1], Segment(last.from_us, settings_of(state.profile, product)))
+    segments = (
+        *state.segments[:-1],
+        Segment(last.from_us, settings_of(state.profile, product), last.from_day),
+    )
     state = msgspec.structs.replace(state, segments=segments, product_key=product.key)
     rules = {rule.name: _adopted(rule, state, watermark_us, excused) for rule in product.rules}
     state = msgspec.structs.replace(
@@ -367,7 +370,7 @@ def _first_use(rule: AbsenceRule, past: Past, use: Use, moment: Moment, backfill
 def first_day_with_cutoff_from(cutoff: int | None, past: Past, us: int) -> int:
     """The first usage day whose cutoff is not before an instant."""
     settings = past.segments[-1].settings
-    day = day_of(settings.zone, settings.day_starts, us) - 1
+    day = day_of(settings.zone, settings.day_starts, us) - 3  # surely before it, whatever was changed
     while past.cutoff_us(day, cutoff) < us:
         day += 1
     return day
@@ -410,7 +413,7 @@ def _with_segment(
     from_us = closes_us(now.settings.zone, now.settings.day_starts, day)
     kept = [s for s in state.segments if s.from_us is None or s.from_us <= received_us]
     if settings != now.settings:
-        kept.append(Segment(from_us, settings))
+        kept.append(Segment(from_us, settings, day + 1))
     kept = _pruned(kept, min(received_us - product.late_window_us, _unsettled_us(state, product)))
     cut_short = [d for d in state.cut_short if d <= day]
     if settings != now.settings:
@@ -426,8 +429,7 @@ def _unsettled_us(state: CustomerState, product: Product) -> int:
         if isinstance(kept, AbsenceState):
             past = past_of(state, rule.filter, NONE_EXCUSED)
             day = past.first_inactive(kept.settled + 1)
-            settings = past.settings_on(day)
-            earliest = min(earliest, opens_us(settings.zone, settings.day_starts, day))
+            earliest = min(earliest, past.opens_us(day))
     return earliest
 
 

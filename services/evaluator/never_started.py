@@ -1,6 +1,5 @@
 """The rule `absence` with an anchor: a contract began, and its first days passed without use."""
 
-from services.evaluator.calendar import opens_us
 from services.evaluator.notice import Moment, Notice
 from services.evaluator.past import Past
 from services.evaluator.rules import NeverStartedRule
@@ -81,21 +80,19 @@ def _retracted(rule: NeverStartedRule, state: NeverStartedState, past: Past, mom
         stopped_id_day=last,
         stopped_id_type=rule.emit,
         cutoff_us=_cutoff_us(rule, state, past),
-        streak=past.streak_before(last + 1),
+        streak=past.streak_until(last),
     )
 
 
 def _resumed(
     rule: NeverStartedRule, state: NeverStartedState, past: Past, day: int, moment: Moment
 ) -> Notice:
-    settings = past.settings_on(day)
-    opens = opens_us(settings.zone, settings.day_starts, day)
     return Notice(
         kind="resumed",
         rule=rule.name,
         type=RESUMED,
         day=day,
-        timestamp_us=opens if moment.occurred_us is None else moment.occurred_us,
+        timestamp_us=past.opens_us(day) if moment.occurred_us is None else moment.occurred_us,
         decided_us=moment.decided_us,
         id_episode=state.contract_on,
         stopped_id_day=last_day(rule, state),

@@ -55,38 +55,54 @@ class Past(msgspec.Struct, frozen=True):
         return day + ((ones + 1) & ~ones).bit_length() - 1
 
     def settings_on(self, day: int) -> Settings:
-        """The settings by which a usage day is judged: the newest that held when the day opened."""
+        """The settings whose calendar holds on a usage day."""
         segments = self.segments
         if len(segments) == 1:
             return segments[0].settings
-        for segment in reversed(segments[1:]):
-            settings = segment.settings
-            if (
-                segment.from_us is None
-                or opens_us(settings.zone, settings.day_starts, day) >= segment.from_us
-            ):
-                return settings
-        return segments[0].settings
+        return next((s.settings for s in reversed(segments) if s.from_day <= day), segments[0].settings)
+
+    def opens_us(self, day: int) -> int:
+        """The first instant of a usage day; for a day that a change skipped, when it would have opened."""
+        for segment, until_us in self._in_force():
+            opens = opens_us(segment.settings.zone, segment.settings.day_starts, day)
+            closes = closes_us(segment.settings.zone, segment.settings.day_starts, day)
+            first = opens if segment.from_us is None else max(opens, segment.from_us)
+            if first < (closes if until_us is None else min(closes, until_us)):
+                return first
+        settings = self.settings_on(day)
+        return opens_us(settings.zone, settings.day_starts, day)
 
     def cutoff_us(self, day: int, cutoff: int | None) -> int:
         """When a usage day's cutoff has come; without one, when the last instant of the day has passed."""
-        settings = self.settings_on(day)
-        if cutoff is None and len(self.segments) > 1:
+        segments = self.segments
+        if len(segments) == 1:
+            settings = segments[0].settings
+            return cutoff_us(settings.zone, settings.day_starts, day, cutoff)
+        if cutoff is None:
             return self._closes_us(day)
-        return cutoff_us(settings.zone, settings.day_starts, day, cutoff)
+        for segment, until_us in self._in_force():
+            reached = cutoff_us(segment.settings.zone, segment.settings.day_starts, day, cutoff)
+            if segment.from_us is not None:
+                reached = max(reached, segment.from_us)
+            if until_us is None or reached < until_us:
+                return reached
+        raise AssertionError("the last settings have no end")
 
     def _closes_us(self, day: int) -> int:
         """The end of a day; a move to the west prolongs it, for its date comes back in the new zone."""
-        until = None
-        for segment in reversed(self.segments):
-            zone, day_starts = segment.settings.zone, segment.settings.day_starts
-            closes = closes_us(zone, day_starts, day)
-            ends = closes if until is None else min(closes, until)
-            if max(opens_us(zone, day_starts, day), segment.from_us or 0) < ends:
+        for segment, until_us in reversed(self._in_force()):
+            opens = opens_us(segment.settings.zone, segment.settings.day_starts, day)
+            closes = closes_us(segment.settings.zone, segment.settings.day_starts, day)
+            ends = closes if until_us is None else min(closes, until_us)
+            if (opens if segment.from_us is None else max(opens, segment.from_us)) < ends:
                 return ends
-            until = segment.from_us
         settings = self.settings_on(day)
         return closes_us(settings.zone, settings.day_starts, day)
+
+    def _in_force(self) -> list[tuple[Segment, int | None]]:
+        """Each segment with the instant at which the next one takes over."""
+        ends = [segment.from_us for segment in self.segments[1:]]
+        return list(zip(self.segments, [*ends, None], strict=True))
 
     def may_be_expected(self, day: int) -> bool:
         """Whether the calendar expects use; what was learned may still say otherwise."""
@@ -126,6 +142,11 @@ class Past(msgspec.Struct, frozen=True):
         begin = holes.bit_length()
         run = active >> begin
         return Streak(run.bit_count(), self.base + begin + days.lowest(run), last)
+
+    def streak_until(self, day: int) -> Streak:
+        """The streak that ends on the last active day up to `day`, as known on `day`."""
+        last = days.highest_below(self.active, day + 1 - self.base)
+        return NO_STREAK if last is None else self.streak_ending(self.base + last, day)
 
     def streak_before(self, day: int) -> Streak:
         """The streak that ends on the last active day before `day`, as known on `day`."""

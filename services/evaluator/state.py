@@ -10,10 +10,14 @@ from shared.events import Profile
 
 
 class Segment(msgspec.Struct, frozen=True, array_like=True):
-    """Settings in force from an instant on; None: ever since."""
+    """Settings whose clock runs from an instant on, and whose calendar holds from a usage day on.
+
+    `from_us` None: ever since.
+    """
 
     from_us: int | None
     settings: Settings
+    from_day: int = 0
 
 
 class StreakState(msgspec.Struct, frozen=True, array_like=True, tag="s"):

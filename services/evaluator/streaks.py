@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 
 from services.evaluator import days
-from services.evaluator.calendar import opens_us
 from services.evaluator.notice import Moment, Notice, Read
 from services.evaluator.past import Past, Streak
 from services.evaluator.rules import StreakRule
@@ -81,18 +80,13 @@ def _is_told(state: StreakState, past: Past, reached: Streak) -> bool:
 
 
 def _reached(rule: StreakRule, past: Past, streak: Streak, moment: Moment) -> Notice:
-    settings = past.settings_on(streak.last_on)
     occurred_us = moment.occurred_us if moment.day == streak.last_on else None
     return Notice(
         kind="reached",
         rule=rule.name,
         type=rule.emit,
         day=streak.last_on,
-        timestamp_us=(
-            opens_us(settings.zone, settings.day_starts, streak.last_on)
-            if occurred_us is None
-            else occurred_us
-        ),
+        timestamp_us=past.opens_us(streak.last_on) if occurred_us is None else occurred_us,
         decided_us=moment.decided_us,
         id_day=streak.last_on if rule.repeat else 0,
         streak=streak,
