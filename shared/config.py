@@ -235,8 +235,34 @@ class PlaybookSection(Section):
     escalate: EscalateSection | None = None
 
 
+DEFAULT_CUSTOMER_PATHS = (
+    "groupId",
+    "context.groupId",
+    "properties.$groups.*",
+    "accountId",
+    "context.accountId",
+    "properties.accountId",
+    "properties.account_id",
+    "subject",
+    "userId",
+    "distinct_id",
+)
+"""Where other services' events name the customer; the first path that is filled wins."""
+
+
+def check_path(value: str) -> str:
+    """`context.groupId`: the names to follow into an event; a last `*` takes the first value there."""
+    steps = value.split(".")
+    if not all(steps) or "*" in steps[:-1] or len(value) > 200:
+        raise ValueError("a path is names with dots between, such as context.groupId or properties.$groups.*")
+    return value
+
+
 class ProductSection(Section):
-    """One product: its customers' defaults, its rules, its playbooks."""
+    """One product: its customers' defaults, its rules, its playbooks.
+
+    `customer_from` says where events in other services' formats name the customer.
+    """
 
     time_zone: TimeZone = "UTC"
     day_starts_at: LocalTime = time(0, 0)
@@ -245,6 +271,7 @@ class ProductSection(Section):
     guard: GuardSection = GuardSection()
     rules: Mapping[Name, RuleSection] = {}
     playbooks: tuple[PlaybookSection, ...] = ()
+    customer_from: tuple[Annotated[str, AfterValidator(check_path)], ...] = DEFAULT_CUSTOMER_PATHS
 
 
 Timing = Literal["window", "at_once"]

@@ -9,7 +9,10 @@ from starlette.responses import Response
 
 from services.ingest.batch import Batch, Rejection
 from services.ingest.dead_letters import dead_letter_records
+from services.ingest.dialects.mapping import Envelope, Reading, reading_of
+from services.ingest.dialects.paths import take_apart
 from services.ingest.limits import Terms
+from services.ingest.rates import Rates
 from shared.auth import ApiKey, KeyRing, Scope, authorize, presented_key
 from shared.clock import Clock
 from shared.config import Config
@@ -23,13 +26,17 @@ _encode = msgspec.json.Encoder().encode
 
 
 class IngestParts(msgspec.Struct, frozen=True, kw_only=True):
-    """All that ingest stands on. `make_id` gives an id to an event that came without one."""
+    """All that ingest stands on. `make_id` gives an id to an event that came without one.
+
+    `events_per_second_max` is what one key may send to this process, on the average; None: no bound.
+    """
 
     config: Config
     log: Log
     keys: KeyRing
     clock: Clock
     make_id: Callable[[], str]
+    events_per_second_max: int | None = None
 
 
 class Intake:
@@ -41,10 +48,35 @@ class Intake:
             name: int(product.late_window.total_seconds()) * 1_000_000
             for name, product in parts.config.products.items()
         }
+        self._paths = {
+            name: take_apart(product.customer_from) for name, product in parts.config.products.items()
+        }
+        self._rates = Rates(parts.events_per_second_max)
 
-    async def key_of(self, request: Request, scope: Scope) -> ApiKey:
-        """The request's key. Raises Unauthorized or Forbidden."""
-        return await authorize(self._parts.keys, presented_key(request.headers), scope)
+    async def key_of(self, request: Request, scope: Scope, *, in_body: str | None = None) -> ApiKey:
+        """The request's key, from its headers or else from its body.
+
+        Raises Unauthorized, Forbidden, or RateLimited for one that has sent too much of late.
+        """
+        secret = presented_key(request.headers) or in_body
+        key = await authorize(self._parts.keys, secret, scope)
+        self._rates.check(key.prefix, self._parts.clock.now_us())
+        return key
+
+    def charge(self, key: ApiKey, batch: Batch) -> None:
+        """Count what a request held against its key's rate."""
+        count = batch.accepted_count + len(batch.rejected)
+        self._rates.charge(key.prefix, count, self._parts.clock.now_us())
+
+    def reading(self, envelope: Envelope, key: ApiKey, terms: Terms) -> Reading:
+        """How a foreign body sent with `key` is read."""
+        return reading_of(
+            envelope,
+            terms=terms,
+            paths=self._paths[key.product],
+            make_id=self._parts.make_id,
+            may_tell_profiles=key.allows("customers"),
+        )
 
     def terms(self, key: ApiKey, request: Request) -> Terms:
         """By what this request's items are judged; `?backfill=true` says that they are history."""
@@ -70,6 +102,7 @@ class Intake:
         _count(batch, terms.product, dialect)
 
     async def append(self, messages: Sequence[Message]) -> None:
+        """Returns once the log has `messages` durably; raises LogUnavailable when that is not certain."""
         if messages:
             await self._parts.log.append(TOPIC_EVENTS, messages)
 
@@ -82,16 +115,24 @@ class Intake:
 
 def answer(batch: Batch) -> Response:
     """202 with what was accepted and each item refused; 422 if nothing was good."""
-    shown: dict[str, Any] = {
+    if batch.rejected and not batch.accepted_count:
+        return refusal(batch)
+    return Response(_encode(_shown(batch)), 202, media_type="application/json")
+
+
+def refusal(batch: Batch) -> Response:
+    """422: nothing was good. The first item's reason stands where every error has it."""
+    first = batch.rejected[0]
+    detail = f"item {first.index}: {first.message}"
+    shown = {"code": first.code, "message": first.message, "detail": detail, **_shown(batch)}
+    return Response(_encode(shown), 422, media_type="application/json")
+
+
+def _shown(batch: Batch) -> dict[str, Any]:
+    return {
         "accepted": batch.accepted_count,
         "rejected": [rejection.shown() for rejection in batch.rejected],
     }
-    if batch.rejected and not batch.accepted_count:
-        first = batch.rejected[0]
-        detail = f"item {first.index}: {first.message}"
-        shown = {"code": first.code, "message": first.message, "detail": detail, **shown}
-        return Response(_encode(shown), 422, media_type="application/json")
-    return Response(_encode(shown), 202, media_type="application/json")
 
 
 def _flag(request: Request, name: str) -> bool:

@@ -21,6 +21,7 @@ UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _BOM = b"\xef\xbb\xbf"
 _raws = msgspec.json.Decoder(list[msgspec.Raw])
 _raw = msgspec.json.Decoder(msgspec.Raw)
+_anything = msgspec.json.Decoder()
 
 
 class Item(msgspec.Struct, frozen=True):
@@ -56,6 +57,33 @@ def split(body: bytes, *, lines: bool = False) -> Sequence[Item]:
         if body[:1] == b"{" and b"\n" in body and _is_json(body.partition(b"\n")[0]):
             return _split_lines(body)
         return _split_patiently(body, str(error))
+
+
+def read_value(body: bytes) -> tuple[Any, bool]:
+    """The value of a JSON body, and whether it is clean.
+
+    One that is not holds something that JSON does not have; `check_clean` finds out which of its
+    items is to blame. Raises NotParseable.
+    """
+    body = body.removeprefix(_BOM)
+    try:
+        return _anything.decode(body), True
+    except RecursionError as error:
+        raise NotParseable("the body is nested too deeply") from error
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        return _read_patiently(body, str(error)), False
+
+
+def check_clean(value: object) -> None:
+    """Raises InvalidInput where `value` holds something that JSON does not have."""
+    item = _encoded(value)
+    if item.error is not None:
+        raise item.error
+
+
+def payload_of(value: object) -> bytes:
+    """`value` as JSON text for people and dead letters, whatever it holds."""
+    return _encoded(value).payload
 
 
 def check_count(count: int) -> None:
@@ -94,14 +122,18 @@ def _is_json(line: bytes) -> bool:
 
 
 def _split_patiently(body: bytes, cause: str) -> Sequence[Item]:
-    try:
-        text = body.decode("utf-8", "surrogateescape")
-        value: Any = json.loads(text, parse_constant=_NoNumber, parse_float=_finite)
-    except (ValueError, RecursionError) as error:
-        raise NotParseable(f"the body is not JSON: {cause[:200]}") from error
+    value = _read_patiently(body, cause)
     values = value if isinstance(value, list) else [value]
     check_count(len(values))
     return [_encoded(value) for value in values]
+
+
+def _read_patiently(body: bytes, cause: str) -> Any:
+    try:
+        text = body.decode("utf-8", "surrogateescape")
+        return json.loads(text, parse_constant=_NoNumber, parse_float=_finite)
+    except (ValueError, RecursionError) as error:
+        raise NotParseable(f"the body is not JSON: {cause[:200]}") from error
 
 
 def _encoded(value: object) -> Item:

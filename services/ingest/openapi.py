@@ -65,6 +65,39 @@ EVENT: Schema = {
     "example": EVENT_EXAMPLE,
 }
 
+CLOUDEVENT: Schema = {
+    "type": "object",
+    "title": "CloudEvent",
+    "description": "CloudEvents 1.0; in binary mode attributes are `ce-*` headers and the body is the data.",
+    "required": ["specversion", "id", "source", "type"],
+    "properties": {
+        "specversion": {"const": "1.0"},
+        "id": {"type": "string", "minLength": 1, "description": "With `source`, the id of the event."},
+        "source": {"type": "string", "minLength": 1},
+        "type": {"type": "string", "minLength": 1, "description": "The name of the event."},
+        "subject": {"type": "string", "description": "The customer."},
+        "time": {"type": "string", "format": "date-time"},
+        "data": {"description": "The properties of the event."},
+    },
+    "example": {
+        "specversion": "1.0",
+        "id": "e-1",
+        "source": "/reservations",
+        "type": "reservation.created",
+        "subject": "c-17",
+        "time": "2026-03-02T18:30:00+09:00",
+        "data": {"party": 4},
+    },
+}
+
+_CONTENT_TYPES = {
+    "json": "application/json",
+    "ndjson": "application/x-ndjson",
+    "csv": "text/csv",
+    "cloudevent": "application/cloudevents+json",
+    "cloudevents": "application/cloudevents-batch+json",
+}
+
 REJECTED: Schema = {
     "type": "array",
     "items": {
@@ -121,16 +154,18 @@ def json_answer(description: str, schema: Schema) -> dict[str, Any]:
 
 
 def body(**schemas: Schema) -> Schema:
-    """A required request body; `json`, `ndjson` and `csv` name its content types."""
-    types = {"json": "application/json", "ndjson": "application/x-ndjson", "csv": "text/csv"}
-    content = {types[name]: {"schema": schema} for name, schema in schemas.items()}
+    """A required request body; the keywords name its content types."""
+    content = {_CONTENT_TYPES[name]: {"schema": schema} for name, schema in schemas.items()}
     return {"required": True, "content": content}
 
 
 def events_body() -> Schema:
     several = {"type": "array", "items": EVENT, "maxItems": EVENTS_MAX}
     lines = {"type": "string", "description": "One event a line, as JSON."}
-    return body(json={"anyOf": [EVENT, several]}, ndjson=lines)
+    cloudevents = {"type": "array", "items": CLOUDEVENT, "maxItems": EVENTS_MAX}
+    return body(
+        json={"anyOf": [EVENT, several]}, ndjson=lines, cloudevent=CLOUDEVENT, cloudevents=cloudevents
+    )
 
 
 def schema_of(model: type[BaseModel]) -> Schema:

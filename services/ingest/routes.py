@@ -14,6 +14,9 @@ from services.ingest import native, openapi
 from services.ingest.batch import Batch, profile_record
 from services.ingest.customer_rows import parse_customers
 from services.ingest.customers import ProfileBody, parse_profile
+from services.ingest.dialect_routes import add_dialect_routes
+from services.ingest.dialects import cloudevents
+from services.ingest.dialects.mapping import read_items
 from services.ingest.intake import IngestParts, Intake, answer
 from services.ingest.limits import check_id
 from shared.auth import DOCUMENTED
@@ -54,6 +57,7 @@ def router(parts: IngestParts) -> APIRouter:
     intake = Intake(parts)
     routes = APIRouter(route_class=BytesRoute, dependencies=[DOCUMENTED])
     _event_routes(routes, intake, parts)
+    add_dialect_routes(routes, intake)
     _customer_routes(routes, intake)
     return routes
 
@@ -71,18 +75,25 @@ def _event_routes(routes: APIRouter, intake: Intake, parts: IngestParts) -> None
         openapi_extra={"requestBody": openapi.events_body(), "parameters": [openapi.BACKFILL]},
     )
     async def post_events(request: Request) -> Response:
-        """One event, an array of them, or one a line (NDJSON); gzip is understood.
+        """One event, an array of them, one a line (NDJSON), or CloudEvents 1.0; gzip is understood.
 
         A bad event does not fail the others: it is listed under `rejected` and kept as a dead letter.
 
             curl -d '{"customer_id": "c-17"}' -H "Authorization: Bearer $KEY" http://localhost:8000/v1/events
         """
         key = await intake.key_of(request, "ingest")
-        content_type = _content_type(request, _JSON | _LINES, "events are JSON or NDJSON")
         terms = intake.terms(key, request)
-        body = await read_body(request)
-        batch = native.parse(body, terms, parts.make_id, lines=content_type in _LINES)
-        await intake.publish(batch, terms, path="/v1/events", dialect="native")
+        if cloudevents.is_one(request.headers):
+            envelope = cloudevents.open_body(request.headers, await read_body(request))
+            batch = read_items(envelope, cloudevents.parse_item, intake.reading(envelope, key, terms))
+            dialect = "cloudevents"
+        else:
+            content_type = _content_type(request, _JSON | _LINES, "events are JSON, NDJSON or CloudEvents")
+            lines = content_type in _LINES
+            batch = native.parse(await read_body(request), terms, parts.make_id, lines=lines)
+            dialect = "native"
+        intake.charge(key, batch)
+        await intake.publish(batch, terms, path="/v1/events", dialect=dialect)
         return answer(batch)
 
 
@@ -116,6 +127,7 @@ def _customer_routes(routes: APIRouter, intake: Intake) -> None:
         body = await read_body(request)
         # Ten thousand rows take a while; other requests need not wait for them.
         batch = await asyncio.to_thread(parse_customers, body, terms)
+        intake.charge(key, batch)
         await intake.publish(batch, terms, path="/v1/customers", dialect="csv")
         return answer(batch)
 

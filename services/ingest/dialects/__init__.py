@@ -1,0 +1,1 @@
+"""What other services' SDKs send, each read by a pure parser onto our own event."""

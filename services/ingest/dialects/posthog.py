@@ -1,0 +1,103 @@
+"""What PostHog's SDKs send: batches and single captures, with groups among the properties. Pure."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from services.ingest.dialects.mapping import Envelope, Json, Parsed, Reading, customer_of, profile, use
+from services.ingest.dialects.paths import find_customer
+from services.ingest.json_items import read_value
+from shared.errors import InvalidInput, NotParseable
+
+IGNORED = frozenset(
+    (
+        "$create_alias",
+        "$merge_dangerously",
+        "$feature_flag_called",
+        "$exception",
+        "$web_vitals",
+        "$snapshot",
+    )
+)
+"""What software does by itself is no use by anybody."""
+
+
+def open_body(body: bytes) -> Envelope:
+    """`{"api_key", "batch": [...]}`, an array, or one capture. Raises NotParseable."""
+    value, is_clean = read_value(body)
+    if isinstance(value, list):
+        first = value[0] if value else None
+        return Envelope(items=[_without_key(item) for item in value], is_clean=is_clean, key=_key(first))
+    if not isinstance(value, dict):
+        raise NotParseable("the body is a JSON object with a batch")
+    batch = value.get("batch")
+    if batch is not None and not isinstance(batch, list):
+        raise NotParseable("batch is a list")
+    return Envelope(
+        items=[_without_key(value)] if batch is None else batch,
+        is_clean=is_clean,
+        key=_key(value),
+        sent_at=value.get("sent_at"),
+        is_history=value.get("historical_migration") is True,
+    )
+
+
+def parse_item(item: Json, reading: Reading) -> Parsed:
+    """Use (any event of a person's doing), a profile (`$identify`, `$set`, `$groupidentify`), or nothing."""
+    name = item.get("event")
+    if not isinstance(name, str):
+        raise InvalidInput("event is text")
+    properties = item.get("properties")
+    if not isinstance(properties, Mapping):
+        properties = {}
+    if name in IGNORED:
+        return None
+    if name == "$groupidentify":
+        return _group_profile(properties, reading)
+    # In a browser the id of the person stands among the properties.
+    whole = {"distinct_id": properties.get("distinct_id"), **item}
+    found = customer_of(whole, reading.paths)
+    if name in ("$identify", "$set"):
+        return profile(reading, found, _traits(item, properties)) if found.is_user else None
+    return use(
+        reading,
+        found,
+        name=name,
+        event_id=item.get("uuid"),
+        at=item.get("timestamp"),
+        at_field="timestamp",
+        skew_us=reading.skew_us,
+        user_id=whole["distinct_id"],
+        properties=item.get("properties"),
+    )
+
+
+def _group_profile(properties: Json, reading: Reading) -> Parsed:
+    """The profile of a group, where groups of its type are the customers."""
+    groups = {str(properties.get("$group_type")): properties.get("$group_key")}
+    found = find_customer({"properties": {"$groups": groups}}, reading.paths)
+    return profile(reading, found, properties.get("$group_set")) if found else None
+
+
+def _traits(item: Json, properties: Json) -> dict[str, Any]:
+    places = (item.get(field) or properties.get(field) for field in ("$set_once", "$set"))
+    return {name: value for place in places if isinstance(place, Mapping) for name, value in place.items()}
+
+
+def _key(value: object) -> str | None:
+    if not isinstance(value, dict):
+        return None
+    properties = value.get("properties")
+    inner = properties.get("token") if isinstance(properties, dict) else None
+    key = value.get("api_key") or value.get("token") or inner
+    return key if isinstance(key, str) else None
+
+
+def _without_key(capture: Any) -> Any:
+    """A capture as it may be kept: neither in an event nor in a dead letter has a key any business."""
+    if not isinstance(capture, dict):
+        return capture
+    kept = {field: value for field, value in capture.items() if field not in ("api_key", "token")}
+    if isinstance(kept.get("properties"), dict) and "token" in kept["properties"]:
+        inner = kept["properties"].items()
+        kept["properties"] = {field: value for field, value in inner if field != "token"}
+    return kept

@@ -1,0 +1,69 @@
+"""What the SDKs of Segment, RudderStack and Jitsu send: track, page, screen, identify, group, alias. Pure."""
+
+from services.ingest.dialects.mapping import Envelope, Json, Parsed, Reading, customer_of, profile, use
+from services.ingest.json_items import read_value
+from shared.errors import InvalidInput, NotParseable
+
+KINDS = ("track", "page", "screen", "identify", "group", "alias")
+
+
+def open_body(body: bytes, kind: str | None = None) -> Envelope:
+    """`{"batch": [...]}`, an array, or one item; of type `kind` where the path says so.
+
+    Raises NotParseable.
+    """
+    value, is_clean = read_value(body)
+    if isinstance(value, list):
+        return Envelope(items=value, is_clean=is_clean)
+    if not isinstance(value, dict):
+        raise NotParseable("the body is a JSON object with a batch")
+    batch = value.get("batch")
+    if batch is not None and not isinstance(batch, list):
+        raise NotParseable("batch is a list")
+    key = value.get("writeKey")
+    return Envelope(
+        items=[_single(value, kind)] if batch is None else batch,
+        is_clean=is_clean,
+        key=key.partition(":")[0] if isinstance(key, str) else None,
+        sent_at=value.get("sentAt"),
+    )
+
+
+def parse_item(item: Json, reading: Reading) -> Parsed:
+    """Use (track, page, screen), a profile (identify, group), or nothing (alias)."""
+    kind = item.get("type")
+    if kind == "alias":
+        return None
+    if kind not in KINDS:
+        raise InvalidInput(f"type is one of {', '.join(KINDS)}")
+    found = customer_of(item, reading.paths)
+    if kind in ("identify", "group"):
+        # Traits of a person tell of the customer only where the person is the customer.
+        is_about_customer = found.is_user == (kind == "identify")
+        return profile(reading, found, item.get("traits")) if is_about_customer else None
+    return use(
+        reading,
+        found,
+        name=item.get("event") if kind == "track" else kind,
+        event_id=item.get("messageId"),
+        at=item.get("timestamp") or item.get("originalTimestamp"),
+        at_field="timestamp",
+        # Whoever passes on what was received before has corrected it already.
+        skew_us=0 if "receivedAt" in item else reading.skew_us,
+        user_id=item.get("userId"),
+        properties=item.get("properties") if kind == "track" else _page_properties(item),
+    )
+
+
+def _single(item: Json, kind: str | None) -> Json:
+    """An item that came alone: its type from the path, and no key, which a dead letter must not keep."""
+    kept = {field: value for field, value in item.items() if field != "writeKey"}
+    return {**kept, "type": kind} if kind else kept
+
+
+def _page_properties(item: Json) -> object:
+    properties = item.get("properties") or {}
+    if not isinstance(properties, dict):
+        return properties
+    named = {field: item[field] for field in ("name", "category") if item.get(field)}
+    return {**named, **properties}
