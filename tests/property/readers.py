@@ -17,7 +17,8 @@ def by_oracle(story: Story, product: ProductSection) -> list[Trigger]:
 
 
 def by_engine(story: Story, product: ProductSection) -> list[Trigger]:
-    driver = Driver(product_id=PRODUCT, customer_id=CUSTOMER, section=product)
+    """Asked at every tick, so that not `due_us` but the settling itself must know what is due."""
+    driver = Driver(product_id=PRODUCT, customer_id=CUSTOMER, section=product, settles_always=True)
     return [trigger for entry in story.entries for trigger in driver.read(entry)]
 
 

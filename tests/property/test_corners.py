@@ -142,3 +142,22 @@ def test_a_retraction_tells_no_other_stop_from_before_the_import(read: Reader) -
         ("usage.resumed", "2026-03-05"),
         ("usage.stopped.retracted", "2026-03-04"),
     ]
+
+
+def test_a_cutoff_at_the_day_start_is_the_days_first_instant(read: Reader) -> None:
+    product = section({"stop": absence(cutoff="05:00")}, day_starts_at="05:00")
+    (stop,) = read(Story().daily("2026-03-01", "2026-03-03").tick("2026-03-04 05:16"), product)
+    assert (stop.data.day, stop.data.cutoff_at) == (date(2026, 3, 4), "2026-03-04T05:00:00Z")
+
+
+def test_a_missed_day_on_which_use_comes_back_belongs_to_the_silence(read: Reader) -> None:
+    story = Story().daily("2026-03-01", "2026-03-03").tick("2026-03-04 14:16").tick("2026-03-05 14:16")
+    triggers = read(
+        story.use("2026-03-05 18:00"), section({"stop": absence(cutoff="14:00", again_after_days=[2])})
+    )
+    assert told(triggers) == [
+        ("usage.stopped", "2026-03-04"),
+        ("usage.stopped", "2026-03-05"),
+        ("usage.resumed", "2026-03-05"),
+    ]
+    assert triggers[-1].data.missed_days == 1

@@ -85,8 +85,8 @@ MUTANTS = (
     Mutant(
         "an episode loses the missed day on which use came back",
         "absence",
-        "days.span(start, ended)",
-        "days.span(start, ended - 1) | 1 << start",
+        "else rest & days.span(start, ended)",
+        "else rest & (days.span(start, ended - 1) | 1 << start)",
     ),
     Mutant(
         "a told silence is resumed again and again", "absence", "Stop(stop.day, stop.episode, True)", "stop"
