@@ -79,7 +79,7 @@ def fold(
         return Outcome(changed, worded(changed, product, message.customer_id, notices))
     before = state if state is not None else fresh(Profile(), product, appended_us)
     use = place(before, message.occurred_us, message.occurred_on)
-    refusal = _refusal(use, message, product, appended_us)
+    refusal = _refusal(before, use, message, product, appended_us)
     if refusal is not None:
         # What was settled on the way is true all the same, but it is left for the next tick: a
         # rejected record changes nothing.
@@ -234,18 +234,15 @@ class Use(msgspec.Struct, frozen=True):
 
     day: int
     occurred_us: int | None
-    settings: Settings
 
 
 def place(state: CustomerState, occurred_us: int | None, occurred_on: date | None) -> Use:
-    """The usage day of a use, by the settings in force when it occurred."""
+    """The usage day of a use, by the clock that ran when it occurred."""
     if occurred_us is None:
         assert occurred_on is not None
-        day = occurred_on.toordinal()
-        past = past_of(state, EVERY_EVENT, NONE_EXCUSED)
-        return Use(day, None, past.settings_on(day))
+        return Use(occurred_on.toordinal(), None)
     settings = segment_at(state, occurred_us).settings
-    return Use(day_of(settings.zone, settings.day_starts, occurred_us), occurred_us, settings)
+    return Use(day_of(settings.zone, settings.day_starts, occurred_us), occurred_us)
 
 
 def segment_at(state: CustomerState, us: int) -> Segment:
@@ -256,11 +253,13 @@ def segment_at(state: CustomerState, us: int) -> Segment:
     return state.segments[0]
 
 
-def _refusal(use: Use, event: Event, product: Product, appended_us: int) -> tuple[str, str] | None:
+def _refusal(
+    state: CustomerState, use: Use, event: Event, product: Product, appended_us: int
+) -> tuple[str, str] | None:
     """Why an event is not taken: it lies in the future, or too far back."""
-    zone, day_starts = use.settings.zone, use.settings.day_starts
     if use.occurred_us is None:
-        earliest, latest = opens_us(zone, day_starts, use.day), closes_us(zone, day_starts, use.day)
+        past = past_of(state, EVERY_EVENT, NONE_EXCUSED)
+        earliest, latest = past.opens_us(use.day), past.cutoff_us(use.day, None)
     else:
         earliest = latest = use.occurred_us
     if earliest > appended_us + FUTURE_TOLERANCE_US:
