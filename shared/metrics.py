@@ -64,6 +64,17 @@ WATERMARK_DELAY_SECONDS = Gauge(
     ("partition",),
     registry=REGISTRY,
 )
+CLOCK_SKEW_SECONDS = Gauge(
+    "usage_triggers_clock_skew_seconds",
+    "How far the clock of a partition's last tick was ahead of the log's.",
+    ("partition",),
+    registry=REGISTRY,
+)
+PARTITIONS_STOPPED = Gauge(
+    "usage_triggers_partitions_stopped",
+    "Partitions of this process that are not read until somebody has looked.",
+    registry=REGISTRY,
+)
 LAST_DECISION_SECONDS = Gauge(
     "usage_triggers_last_decision_timestamp_seconds",
     "Unix time at which an evaluator last committed a batch.",

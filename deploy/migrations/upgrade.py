@@ -14,23 +14,23 @@ from shared import failpoints
 from shared.database import Database
 
 HEAD = "0001"
-"""The newest revision of `versions/`; a test holds the two together."""
+"""The newest revision of `versions/`. Revisions are numbered, four digits, so that text orders them."""
 
 LOCK_KEY = 7_203_514_906_118
 """Of the advisory lock: any number, always the same."""
 
 
 async def is_current(database: Database) -> bool:
-    """Whether the schema is this program's; False for an empty database."""
+    """Whether this program can work on the schema: its own, or a newer one, for migrations add before they
+    remove. False for an empty database."""
     async with database.read() as connection:
-        return await connection.run_sync(_revision) == HEAD
+        return _suffices(await connection.run_sync(_revision))
 
 
 async def bring_up(database: Database) -> bool:
-    """Migrate to HEAD; returns whether there was anything to do.
+    """Migrate to HEAD; returns whether there was anything to do. Raises StoreUnavailable.
 
-    A schema that is newer than this program is left alone: migrations add before they remove, so that old
-    and new instances run side by side while a release rolls out. Raises StoreUnavailable.
+    A newer schema is left alone, so that old and new instances run side by side while a release rolls out.
     """
     if await is_current(database):
         return False
@@ -40,6 +40,10 @@ async def bring_up(database: Database) -> bool:
         is_changed = await connection.run_sync(_upgrade)
         failpoints.hit("schema.written")
     return is_changed
+
+
+def _suffices(revision: str | None) -> bool:
+    return revision is not None and revision >= HEAD
 
 
 def _revision(connection: Connection) -> str | None:
@@ -57,18 +61,15 @@ async def _take_lock(connection: AsyncConnection) -> None:
 
 
 def _upgrade(connection: Connection) -> bool:
+    # Read again under the lock: somebody else may have been first.
+    if _suffices(_revision(connection)):
+        return False
     from alembic import command
     from alembic.config import Config
-    from alembic.script import ScriptDirectory
 
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent))
     config.set_main_option("path_separator", "os")
     config.attributes["connection"] = connection
-    # Read again under the lock: somebody else may have been first.
-    revision = _revision(connection)
-    known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
-    if revision == HEAD or (revision is not None and revision not in known):
-        return False
     command.upgrade(config, HEAD)
     return True

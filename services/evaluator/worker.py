@@ -87,9 +87,12 @@ class Evaluator:
         return (*([self._trouble] if self._trouble else []), *(line for line in problems if line))
 
     async def check(self) -> None:
-        """For readiness: raises with the first problem."""
-        if problems := self.problems():
-            raise TransientError(problems[0], code="evaluator_troubled")
+        """For readiness: raises while log or database keep us from working.
+
+        A partition that is stopped, or a clock that is wrong, is an alarm and no reason to send nobody here.
+        """
+        if self._trouble is not None:
+            raise TransientError(self._trouble, code="evaluator_waits")
 
     # The loop
 
@@ -203,12 +206,14 @@ class Evaluator:
         await self._publish_lag(consumer, now_us)
 
     async def _publish_lag(self, consumer: Consumer, now_us: int) -> None:
+        metrics.PARTITIONS_STOPPED.set(sum(owned.stopped is not None for owned in self._owned.values()))
         for number, owned in self._owned.items():
             if owned.memory is not None:
                 lag = await consumer.end(number) - owned.memory.next_offset
                 delay_us = now_us - owned.memory.watermark_us
                 metrics.LAG_RECORDS.labels(READER, number).set(max(0, lag))
                 metrics.WATERMARK_DELAY_SECONDS.labels(number).set(delay_us / 1_000_000)
+                metrics.CLOCK_SKEW_SECONDS.labels(number).set(owned.memory.skew_us / 1_000_000)
 
     def _note_trouble(self, trouble: str | None) -> None:
         if trouble is not None and trouble != self._trouble:

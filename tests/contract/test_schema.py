@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -91,6 +92,7 @@ async def test_a_schema_newer_than_the_program_is_left_alone(database: Database)
     await bring_up(database)
     async with database.begin() as connection:
         await connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    assert await is_current(database)
     assert not await bring_up(database)
     async with database.read() as connection:
         assert (
@@ -115,7 +117,9 @@ async def test_killed_half_way_it_leaves_nothing_and_is_done_anew(
 
 
 def test_the_program_s_revision_is_the_newest_there_is() -> None:
-    assert ScriptDirectory(str(DIRECTORY)).get_current_head() == HEAD
+    scripts = ScriptDirectory(str(DIRECTORY))
+    assert scripts.get_current_head() == HEAD
+    assert all(re.fullmatch("[0-9]{4}", script.revision) for script in scripts.walk_revisions())
 
 
 def test_a_start_on_a_current_schema_does_not_wait_for_alembic(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from services.evaluator.rules import compile_product
 from services.evaluator.state import decode_state, encode_state
 from services.evaluator.worker import GROUP
 from shared.config import Config
-from shared.errors import StoreUnavailable
+from shared.errors import StoreUnavailable, TransientError
 from shared.events import TOPIC_EVENTS, Profile, ProfileChanged, Tick, decode, encode, record_key
 from shared.log import Message, Record
 from tests.fakes.log import MemoryConsumer
@@ -668,3 +668,18 @@ async def test_a_tick_is_never_needed_for_what_a_use_completes(tmp_path: Path) -
         await p.relay.step()
         assert p.told() == [("a", "habit.formed", "2026-03-04")]
         assert not any(isinstance(decode(r.value), Tick) for r in p.log.records(TOPIC_EVENTS))
+
+
+async def test_it_is_not_ready_while_the_database_is_away_but_is_with_a_partition_stopped(
+    tmp_path: Path,
+) -> None:
+    async with pipeline(tmp_path) as p:
+        p.store.is_away = True
+        await p.evaluator.step()
+        with pytest.raises(TransientError, match="the database does not answer"):
+            await p.evaluator.check()
+        p.store.is_away = False
+        await p.poison(count=folding.POISON_IN_A_ROW_MAX)
+        await p.drain()
+        assert len(p.evaluator.problems()) == 1
+        await p.evaluator.check()
