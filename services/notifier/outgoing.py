@@ -4,7 +4,19 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 import msgspec
-from sqlalchemy import ColumnElement, RowMapping, case, insert, literal, select, tuple_, update
+from sqlalchemy import (
+    ColumnElement,
+    RowMapping,
+    Update,
+    bindparam,
+    case,
+    insert,
+    literal,
+    or_,
+    select,
+    tuple_,
+    update,
+)
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.notifier.announce import Delivery
@@ -104,6 +116,13 @@ async def _claims(connection: AsyncConnection, ids: Sequence[str]) -> list[Claim
     return [_claim_from_row(row) for row in (await connection.execute(query)).mappings()]
 
 
+async def reread(connection: AsyncConnection, delivery: Delivery) -> Claim | None:
+    """A claimed delivery as it is by now; None where it is not ours any more."""
+    found = await _claims(connection, [delivery.id])
+    is_ours = bool(found) and found[0].delivery.lease_until_us == delivery.lease_until_us
+    return found[0] if is_ours and found[0].delivery.state == "pending" else None
+
+
 def _claim_from_row(row: RowMapping) -> Claim:
     value = row["value"] or b""
     return Claim(
@@ -120,29 +139,51 @@ async def record(connection: AsyncConnection, marks: Sequence[Mark], attempts: S
     Losing the race is normal and needs no answer: where the lease is not ours any more somebody else
     has the delivery. Where it was withdrawn while we were sending, only that it arrived is still news.
     """
-    for mark in sorted(marks, key=lambda mark: mark.delivery_id):
-        open_states = ("pending", "cancelled") if mark.state == "delivered" else ("pending",)
-        await connection.execute(
-            update(schema.deliveries)
-            .where(_d.id == mark.delivery_id, _d.lease_until_us == mark.lease_until_us)
-            .where(_d.state.in_(open_states))
-            .values(_mark_values(mark))
-        )
+    ordered = sorted(marks, key=lambda mark: mark.delivery_id)
+    arrived = [_mark_row(mark) for mark in ordered if mark.state == "delivered"]
+    if arrived:
+        await connection.execute(_ARRIVED, arrived)
+    others = [_mark_row(mark) for mark in ordered if mark.state != "delivered"]
+    if others:
+        await connection.execute(_OTHERWISE, others)
     if attempts:
         await connection.execute(insert(schema.attempts), [msgspec.structs.asdict(a) for a in attempts])
 
 
-def _mark_values(mark: Mark) -> dict[str, Any]:
-    values: dict[str, Any] = {
-        "state": mark.state,
-        "next_attempt_us": mark.next_attempt_us,
-        "lease_until_us": None,
-        "delivered_us": mark.delivered_us,
-        "uncertain": int(mark.uncertain),
-        "reference": mark.reference,
-        "last_error": mark.last_error,
+def _recording(*states: str) -> Update:
+    return (
+        update(schema.deliveries)
+        .where(_d.id == bindparam("its_id"), _d.lease_until_us == bindparam("its_lease"))
+        .where(or_(*(_d.state == state for state in states)))
+        .values(
+            state=bindparam("new_state"),
+            next_attempt_us=bindparam("at_us"),
+            lease_until_us=None,
+            delivered_us=bindparam("arrived_us"),
+            uncertain=bindparam("unsure"),
+            reference=bindparam("called"),
+            last_error=bindparam("said"),
+            attempt_count=_d.attempt_count - bindparam("uncounted"),
+        )
+    )
+
+
+_ARRIVED = _recording("pending", "cancelled")
+_OTHERWISE = _recording("pending")
+
+
+def _mark_row(mark: Mark) -> dict[str, Any]:
+    return {
+        "its_id": mark.delivery_id,
+        "its_lease": mark.lease_until_us,
+        "new_state": mark.state,
+        "at_us": mark.next_attempt_us,
+        "arrived_us": mark.delivered_us,
+        "unsure": int(mark.uncertain),
+        "called": mark.reference,
+        "said": mark.last_error,
+        "uncounted": 0 if mark.counts else 1,
     }
-    return values if mark.counts else {**values, "attempt_count": _d.attempt_count - 1}
 
 
 async def bury(connection: AsyncConnection, channel: str, reason: str, *, now_us: int) -> int:

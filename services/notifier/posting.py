@@ -2,8 +2,6 @@
 
 from typing import Any
 
-import msgspec
-
 from services.notifier.announce import Delivery, speaks_to_people
 from services.notifier.channels import Result
 from services.notifier.outgoing import Claim, Mark, MarkState
@@ -15,28 +13,22 @@ from shared.config import Channel
 ERROR_CHARS_MAX = 300
 
 
-class Verdict(msgspec.Struct, frozen=True):
-    """`mark` None: send it now; else put it away like that, unsent."""
+def verdict_on(claim: Claim, channel: Channel, now_us: int) -> Mark | None:
+    """What becomes of a delivery that must not go out now; None: send it.
 
-    mark: Mark | None = None
-
-
-SEND = Verdict()
-
-
-def verdict_on(claim: Claim, channel: Channel, now_us: int) -> Verdict:
-    """Looks at the task once more at the moment of sending, so that most false calls are never seen."""
+    Looks at the task once more at the moment of sending, so that most false calls are never seen.
+    """
     delivery, task = claim.delivery, claim.task
     if task is None or claim.trigger is None:
         return _withdrawn(delivery, "the customer was erased")
     if delivery.replayed or delivery.kind == "closed":
-        return SEND
+        return None
     if not task.is_live:
         return _withdrawn(delivery, f"the task was {task.state} before it was sent")
     if task.state == "snoozed" and speaks_to_people(channel):
         return _withdrawn(delivery, "the task was snoozed before it was sent")
     opens_us = _opens_us(task, delivery, channel, now_us)
-    return _postponed(delivery, opens_us) if opens_us > now_us else SEND
+    return _postponed(delivery, opens_us) if opens_us > now_us else None
 
 
 def _opens_us(task: Task, delivery: Delivery, channel: Channel, now_us: int) -> int:
@@ -47,14 +39,17 @@ def _opens_us(task: Task, delivery: Delivery, channel: Channel, now_us: int) -> 
     return span[0] if span is not None else now_us
 
 
-def _withdrawn(delivery: Delivery, why: str) -> Verdict:
-    return Verdict(_mark(delivery, "cancelled", uncertain=delivery.uncertain, last_error=why, counts=False))
+def _withdrawn(delivery: Delivery, why: str) -> Mark:
+    return _mark(delivery, "cancelled", uncertain=delivery.uncertain, last_error=why, counts=False)
 
 
-def _postponed(delivery: Delivery, until_us: int) -> Verdict:
-    return Verdict(
-        _mark(delivery, "pending", next_attempt_us=until_us, uncertain=delivery.uncertain, counts=False)
-    )
+def _postponed(delivery: Delivery, until_us: int) -> Mark:
+    return _mark(delivery, "pending", next_attempt_us=until_us, uncertain=delivery.uncertain, counts=False)
+
+
+def returned(delivery: Delivery, now_us: int) -> Mark:
+    """A claimed delivery given back unsent; due at once for whoever claims next."""
+    return _postponed(delivery, now_us)
 
 
 def mark_of(delivery: Delivery, result: Result, *, now_us: int, jitter: float) -> Mark:

@@ -170,7 +170,7 @@ async def test_a_crash_between_the_answer_and_the_record_sends_again_with_the_sa
     async with world(tmp_path, phone_alone()) as here:
         await here.read(stop())
         dying = Sender(here.parts, here.notifier.channels)
-        (letter,) = await dying._claim()  # sent, answered, and dead before anything was recorded
+        (letter,) = await dying.claim(10)  # sent, answered, and dead before anything was recorded
         await here.notifier.channels["phone"].send(letter, NOON)
         await here.send()
         assert len(here.receivers.requests) == 1
@@ -185,12 +185,12 @@ async def test_a_sender_that_lost_its_lease_records_nothing_over_the_new_holder(
     async with world(tmp_path, phone_alone()) as here:
         await here.read(stop())
         slow = Sender(here.parts, here.notifier.channels)
-        (letter,) = await slow._claim()
+        (letter,) = await slow.claim(10)
         here.clock.advance(_us(LEASE_US))
         await here.send()
         here.receivers.will_answer("phone", Answer(status=500))
-        await slow._deliver(letter)
-        await slow._record()
+        await slow.deliver(letter)
+        await slow.record()
         assert (await phone_delivery(here)).state == "delivered"
 
 
@@ -198,12 +198,12 @@ async def test_use_while_the_message_is_on_its_way_is_told_after_it(tmp_path: Pa
     async with world(tmp_path, phone_alone()) as here:
         await here.read(stop())
         sender = Sender(here.parts, here.notifier.channels)
-        (letter,) = await sender._claim()
+        (letter,) = await sender.claim(10)
         await here.read(resumption(stop()))
         await here.send()
         assert here.receivers.requests == []  # the end waits behind the beginning
-        await sender._deliver(letter)
-        await sender._record()
+        await sender.deliver(letter)
+        await sender.record()
         here.clock.advance(_us(LEASE_US))
         await here.send()
         told = [r.headers["webhook-id"] for r in here.receivers.requests]
