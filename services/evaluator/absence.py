@@ -395,7 +395,7 @@ def _retracted(rule: AbsenceRule, past: Past, stop: Stop, moment: Moment) -> Not
         stopped_id_day=stop.day,
         stopped_id_type=rule.emit,
         cutoff_us=day_cutoff_us(rule, past, stop.day),
-        streak=past.streak_until(stop.day),
+        streak=past.streak_before(stop.day + 1),
     )
 
 

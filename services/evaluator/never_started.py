@@ -80,7 +80,7 @@ def _retracted(rule: NeverStartedRule, state: NeverStartedState, past: Past, mom
         stopped_id_day=last,
         stopped_id_type=rule.emit,
         cutoff_us=_cutoff_us(rule, state, past),
-        streak=past.streak_until(last),
+        streak=past.streak_before(last + 1),
     )
 
 

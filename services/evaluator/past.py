@@ -143,11 +143,6 @@ class Past(msgspec.Struct, frozen=True):
         run = active >> begin
         return Streak(run.bit_count(), self.base + begin + days.lowest(run), last)
 
-    def streak_until(self, day: int) -> Streak:
-        """The streak that ends on the last active day up to `day`, as known on `day`."""
-        last = days.highest_below(self.active, day + 1 - self.base)
-        return NO_STREAK if last is None else self.streak_ending(self.base + last, day)
-
     def streak_before(self, day: int) -> Streak:
         """The streak that ends on the last active day before `day`, as known on `day`."""
         last = days.highest_below(self.active, day - self.base)
