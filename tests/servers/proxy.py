@@ -19,7 +19,10 @@ class Proxy:
         self._lines: set[asyncio.StreamWriter] = set()
         self._matches: Callable[[bytes], bool] | None = None
         self._is_cut = False
+        self._requests_pass = asyncio.Event()
+        self._answers_pass = asyncio.Event()
         self.lost_count = 0
+        self.release()
 
     def lose_answer_to(self, matches: Callable[[bytes], bool]) -> None:
         """Pass the next request on for which `matches`, and close the line instead of passing its answer."""
@@ -33,6 +36,20 @@ class Proxy:
 
     def mend(self) -> None:
         self._is_cut = False
+
+    def hold(self, *, requests: bool = True, answers: bool = True) -> None:
+        """Let nothing through in one direction or both, while every line stays open, until `release`.
+
+        What is held arrives then, as it does after packets were lost and sent again.
+        """
+        if requests:
+            self._requests_pass.clear()
+        if answers:
+            self._answers_pass.clear()
+
+    def release(self) -> None:
+        self._requests_pass.set()
+        self._answers_pass.set()
 
     async def __aenter__(self) -> Self:
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
@@ -79,6 +96,7 @@ class Proxy:
             if self._matches is not None and self._matches(chunk):
                 self._matches = None
                 loses.set()
+            await self._requests_pass.wait()
             writer.write(chunk)
             await writer.drain()
         raise EOFError
@@ -91,6 +109,7 @@ class Proxy:
                 # The server has done what it was asked for; only the client will never hear of it.
                 self.lost_count += 1
                 break
+            await self._answers_pass.wait()
             writer.write(chunk)
             await writer.drain()
         raise EOFError
