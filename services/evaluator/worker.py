@@ -20,7 +20,7 @@ from shared.log import Consumer, Log, Record
 
 GROUP = "usage-triggers.evaluator"
 RECORDS_PER_FETCH_MAX = 5_000
-CUSTOMERS_PER_SWEEP_MAX = 1_000
+CUSTOMERS_PER_SWEEP_MAX = 500
 """Customers judged between two looks at the log: some tens of milliseconds."""
 
 FETCH_WAIT_SECONDS = 0.5
