@@ -40,7 +40,7 @@ QUEUED_PER_CHANNEL_MAX = 50
 RECORD_COUNT = 50
 """So many ended attempts are recorded at once without waiting for more."""
 
-RECORD_SECONDS = 0.05
+RECORD_SECONDS = 0.25
 IDLE_SECONDS_MAX = 1.0
 
 
@@ -68,6 +68,7 @@ class Sender:
         self._in_flight: dict[asyncio.Task[None], str] = {}
         self._sent: list[Sent] = []
         self._gone: set[str] = set()
+        self._more: set[str] = set()
         self._woken = asyncio.Event()
 
     def wake(self) -> None:
@@ -113,8 +114,12 @@ class Sender:
     def _landed(self, task: asyncio.Task[None]) -> None:
         del self._in_flight[task]
         self._start()
-        if len(self._sent) >= RECORD_COUNT or not self._in_flight:
+        if len(self._sent) >= RECORD_COUNT or not self._in_flight or self._runs_low():
             self.wake()
+
+    def _runs_low(self) -> bool:
+        """Whether a channel for which more was due than it had room for has room again."""
+        return any(len(self._queues[channel]) <= QUEUED_PER_CHANNEL_MAX // 4 for channel in self._more)
 
     async def _wait(self, stop: asyncio.Event, seconds_max: float) -> None:
         waits = [asyncio.ensure_future(self._woken.wait()), asyncio.ensure_future(stop.wait())]
@@ -156,6 +161,7 @@ class Sender:
 
     async def _due(self, connection: AsyncConnection, room: int, now_us: int) -> list[Claim]:
         due = await outgoing.due_channels(connection, now_us)
+        self._more.clear()
         if not due:
             return []
         states = await outgoing.channel_states(connection)
@@ -166,7 +172,10 @@ class Sender:
             elif (left := room - len(self._queues[channel])) > 0:
                 rooms[channel] = left
         self._gone.intersection_update(c for c, state in states.items() if state.disabled_us is not None)
-        return await outgoing.claim(connection, rooms, now_us=now_us, lease_us=LEASE_US)
+        claims = await outgoing.claim(connection, rooms, now_us=now_us, lease_us=LEASE_US)
+        taken = Counter(claim.delivery.channel for claim in claims)
+        self._more = {channel for channel, left in rooms.items() if taken[channel] == left}
+        return claims
 
     def _closed(self, channel: str, state: ChannelState | None) -> str:
         """Why nothing goes through a channel; empty where it is open."""
