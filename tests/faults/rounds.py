@@ -1,0 +1,60 @@
+"""Usage in rounds, each with new customers: habits, stops, late events that take them back, resumptions."""
+
+from collections.abc import Iterator
+from contextlib import suppress
+
+import httpx
+
+from tests.faults.launching import Ended, Instance
+from tests.faults.place import Place
+from tests.faults.poster import Item, Poster, days_ago, use
+
+CUSTOMERS_PER_ROUND = 6
+ROUNDS_MAX = 40
+_STOPPED = "usage.stopped"
+_RETRACTED = "usage.stopped.retracted"
+_RESUMED = "usage.resumed"
+
+
+async def play(place: Place, poster: Poster, on: Instance, number: int) -> None:
+    """One round, step by step as its outcome can be seen; raises Ended when the process does not live on.
+
+    Everybody forms a habit of six days and stops four days ago; a late event takes some of the stops back,
+    which move a day on; some come back today; one has another zone from tomorrow on.
+    """
+    names = [f"r{number}-{i}" for i in range(CUSTOMERS_PER_ROUND)]
+    await _post(poster, on, _habits(names))
+    await place.until(lambda seen: seen.told(_STOPPED) >= set(names), alive=on)
+    await _put(poster, on, names[-1])
+    late, back = names[:2], names[1:4]
+    await _post(poster, on, [use(name, on=days_ago(3), id=f"{name}-late") for name in late])
+    await place.until(lambda seen: seen.told(_RETRACTED) >= set(late), alive=on)
+    await _post(poster, on, [use(name, id=f"{name}-back") for name in back])
+    await place.until(lambda seen: seen.told(_RESUMED) >= set(back), alive=on)
+
+
+async def play_until_ended(place: Place, poster: Poster, on: Instance) -> int:
+    """Rounds until the process ends; returns how many were begun. Fails if it never does."""
+    for number in range(ROUNDS_MAX):
+        try:
+            await play(place, poster, on, number)
+        except Ended:
+            return number + 1
+    raise AssertionError(f"{on.name} lived through {ROUNDS_MAX} rounds")
+
+
+def _habits(names: list[str]) -> Iterator[Item]:
+    for name in names:
+        for ago in range(9, 3, -1):
+            yield use(name, on=days_ago(ago), id=f"{name}-{ago}")
+
+
+async def _post(poster: Poster, on: Instance, items: "Iterator[Item] | list[dict[str, object]]") -> None:
+    if await poster.post(on, list(items)) != 202 and not on.is_alive:
+        raise Ended(on.name)
+
+
+async def _put(poster: Poster, on: Instance, name: str) -> None:
+    # A profile is not repeated: whether it arrived, the log says.
+    with suppress(httpx.HTTPError):
+        await poster.put_customer(on, name, {"name": name, "time_zone": "Asia/Tokyo"})
