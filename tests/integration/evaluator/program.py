@@ -1,8 +1,8 @@
 """A process that feeds a log and evaluates it, on a clock of its own, and that may be killed anywhere.
 
-    python -m tests.integration.evaluator.program DIRECTORY [POSTGRES_URL]
+    python -m tests.integration.evaluator.program DIRECTORY
 
-The log is the embedded one. Like any client, the feeder sends again what was not acknowledged; how far it has
+Like any client, the feeder sends again what was not acknowledged; how far it has
 come it notes in a file. Ends with status 0 once everything is told and sent.
 """
 
@@ -21,11 +21,12 @@ from services.evaluator.ticker import Ticker
 from services.evaluator.worker import Evaluator
 from shared.clock import ManualClock, to_us
 from shared.config import ProductSection
-from shared.database import Database, open_postgres, open_sqlite
+from shared.database import Database, open_sqlite
 from shared.events import TOPIC_EVENTS, Event, encode, record_key
 from shared.log import Message
 from shared.log.embedded import EmbeddedLog
 
+FILE = "evaluator.db"
 START = datetime(2026, 3, 2, tzinfo=UTC)
 PARTITIONS = 3
 DAYS = 5
@@ -60,11 +61,10 @@ def use(name: str, at: datetime) -> Message:
     return Message(value=encode(event), key=record_key("p", name))
 
 
-async def evaluate(directory: Path, database: Database, log_database: Database) -> None:
-    await bring_up(log_database)
+async def evaluate(directory: Path, database: Database) -> None:
     await bring_up(database)
     clock = ManualClock(START)
-    log = EmbeddedLog(log_database, clock, partitions=PARTITIONS)
+    log = EmbeddedLog(database, clock, partitions=PARTITIONS)
     store = EvaluatorStore(database)
     evaluator = Evaluator(
         log=log,
@@ -112,15 +112,13 @@ def note(progress: Path, count: int) -> None:
     os.replace(draft, progress)
 
 
-async def main(directory: Path, url: str | None) -> None:
-    log_database = open_sqlite(directory / "log.db")
-    database = open_postgres(url) if url else log_database
+async def main(directory: Path) -> None:
+    database = open_sqlite(directory / FILE)
     try:
-        await evaluate(directory, database, log_database)
+        await evaluate(directory, database)
     finally:
-        await log_database.close()
         await database.close()
 
 
 if __name__ == "__main__":
-    asyncio.run(main(Path(sys.argv[1]), sys.argv[2] if len(sys.argv) > 2 else None))
+    asyncio.run(main(Path(sys.argv[1])))
