@@ -24,6 +24,7 @@ from shared.settings import Settings
 
 if TYPE_CHECKING:
     from services.evaluator.rules import Product
+    from services.notifier.channels.http import ClientFactory
     from services.notifier.parts import DaysOf
 
 Service = Literal["ingest", "evaluator", "notifier"]
@@ -31,7 +32,11 @@ SERVICES: tuple[Service, ...] = get_args(Service)
 
 
 class Foundations(msgspec.Struct, frozen=True, kw_only=True):
-    """What the services stand on. `random` is for jitter alone; ids that must repeat are derived."""
+    """What the services stand on.
+
+    `random` is for jitter alone; ids that must repeat are derived. `open_client` speaks HTTP to the
+    outside; None: the real one.
+    """
 
     config: Config
     settings: Settings
@@ -41,6 +46,7 @@ class Foundations(msgspec.Struct, frozen=True, kw_only=True):
     keys: KeyRing
     random: random.Random
     make_id: Callable[[], str] = lambda: str(uuid4())
+    open_client: "ClientFactory | None" = None
 
 
 class Room(msgspec.Struct, kw_only=True):
@@ -153,6 +159,7 @@ def _evaluator(base: Foundations) -> Room:
 
 
 def _notifier(base: Foundations) -> Room:
+    from services.notifier.channels.http import open_client
     from services.notifier.parts import NotifierParts
     from services.notifier.web.access import LocalAccess
     from services.notifier.web.site import router
@@ -165,6 +172,7 @@ def _notifier(base: Foundations) -> Room:
         keys=base.keys,
         clock=base.clock,
         random=base.random,
+        open_client=base.open_client or open_client,
         public_url=base.settings.public_url,
         days_of=_days_of(base),
     )

@@ -10,7 +10,7 @@ from services.commands.serve import HostOption, PortOption, run
 def demo(
     host: HostOption = None,
     port: PortOption = None,
-    day_seconds: Annotated[float, typer.Option(min=5, help="How long a day takes.")] = 60.0,
+    day_seconds: Annotated[float, typer.Option(min=5, help="How long a day takes.")] = 120.0,
     seconds: Annotated[float | None, typer.Option(min=1, help="End by itself after so many seconds.")] = None,
 ) -> None:
     """See it work: a reservation service's customers, their usage going on, stops turning into calls."""

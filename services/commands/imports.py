@@ -35,13 +35,7 @@ def import_events(
 
     Days and streaks are filled; nothing is told that lies before the import.
     """
-    from services.commands.remote import Remote
-
-    async def run() -> None:
-        async with Remote(url, key) as remote:
-            await _import(events, remote, _event_batches)
-
-    asyncio.run(run())
+    asyncio.run(import_event_file(events, url, key))
 
 
 def import_customers(
@@ -50,13 +44,23 @@ def import_customers(
     key: KeyOption = "",
 ) -> None:
     """Import customers into the running service: their whole profiles, as `PUT` would set them."""
+    asyncio.run(import_customer_file(file, url, key))
+
+
+async def import_event_file(name: str, url: str, key: str) -> None:
+    """Sends the uses in a file as backfill. Raises PermanentError or TransientError."""
     from services.commands.remote import Remote
 
-    async def run() -> None:
-        async with Remote(url, key) as remote:
-            await _import(file, remote, _customer_batches)
+    async with Remote(url, key) as remote:
+        await _import(name, remote, _event_batches)
 
-    asyncio.run(run())
+
+async def import_customer_file(name: str, url: str, key: str) -> None:
+    """Sends the customers in a file. Raises PermanentError or TransientError."""
+    from services.commands.remote import Remote
+
+    async with Remote(url, key) as remote:
+        await _import(name, remote, _customer_batches)
 
 
 Batches = Callable[["Table", "Rejections", "Remote"], AsyncIterator[tuple[Sequence[int], "Accepted"]]]

@@ -11,7 +11,7 @@ import typer
 from shared.errors import PermanentError, TransientError
 
 URL_DEFAULT = "http://127.0.0.1:8000"
-ATTEMPTS_MAX = 8
+ATTEMPTS_MAX = 6
 WAIT_SECONDS_MAX = 30.0
 TIMEOUT_SECONDS = 60.0
 
@@ -35,6 +35,7 @@ class Remote:
         if not key:
             raise PermanentError("an API key is needed: give it with --key, or as USAGE_TRIGGERS_KEY")
         self._url = url
+        self._has_answered = False
         self._client = httpx.AsyncClient(
             base_url=url,
             headers={"Authorization": f"Bearer {key}"},
@@ -85,13 +86,16 @@ class Remote:
             except httpx.TransportError as error:
                 if isinstance(error, httpx.UnsupportedProtocol):
                     raise PermanentError(f"{self._url} is no http:// or https:// address") from error
-                failure, wait = f"{self._url} does not answer: {error or type(error).__name__}", 0.0
+                failure, wait = f"{self._url} does not answer: {str(error) or type(error).__name__}", 0.0
+                if isinstance(error, httpx.ConnectError) and not self._has_answered:
+                    raise TransientError(f"{failure}; is it running there?") from error
             else:
+                self._has_answered = True
                 if answer.status_code not in (429, 502, 503, 504):
                     return self._checked(answer)
                 failure, wait = f"{self._url}: {_said(answer)}", _retry_after(answer)
             if attempt < ATTEMPTS_MAX:
-                await asyncio.sleep(min(max(wait, 0.1 * 2**attempt), WAIT_SECONDS_MAX))
+                await asyncio.sleep(min(max(wait, 0.25 * 2**attempt), WAIT_SECONDS_MAX))
         raise TransientError(
             f"{failure} (after {ATTEMPTS_MAX} attempts); importing again changes nothing twice"
         )

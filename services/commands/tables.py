@@ -65,7 +65,9 @@ class Table:
 
     @property
     def position(self) -> int:
-        return self._raw.tell() if self.size else 0
+        if not self.size:
+            return 0
+        return self.size if self._raw.closed else self._raw.tell()
 
     def rows(
         self, rejected: Rejections, *, required: Iterable[str], known: Iterable[str]

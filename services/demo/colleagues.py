@@ -9,8 +9,8 @@ from services.commands.remote import Remote
 from shared.clock import Clock, to_us
 
 LOOK_EVERY_SECONDS = 0.5
-TAKE_AFTER_US = 45 * 60 * 1_000_000
-CALL_AFTER_US = 100 * 60 * 1_000_000
+TAKE_AFTER_US = 2 * 3600 * 1_000_000
+CALL_AFTER_US = 20 * 3600 * 1_000_000
 BUSY = ("mori", "tanaka")
 
 _ENDINGS = (

@@ -29,7 +29,7 @@ NEW_COUNT = 8
 """So many restaurants are new, and form their habit while one looks on."""
 
 HABIT_DAYS = 28
-STOPS_A_DAY = 4
+STOPS_A_DAY = 6
 
 _CALM = timedelta(days=20)
 """Before one looks on, everybody is back in use."""

@@ -73,7 +73,8 @@ def line(trigger: Trigger, csms: Mapping[str, CsmSection]) -> str:
 def _what(trigger: Trigger) -> str:
     data = trigger.data
     if trigger.type == RESUMED:
-        return f"back in use after {data.missed_days} missed days, the call closes by itself"
+        days = f"{data.missed_days} missed day{'' if data.missed_days == 1 else 's'}"
+        return f"back in use after {days}, the call closes by itself"
     if data.cutoff_at is None:
         return f"{trigger.type} ({data.streak.length} active days)"
     sure = f", {data.surprise:.0%} surprising" if data.surprise is not None else ""

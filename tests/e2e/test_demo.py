@@ -1,0 +1,34 @@
+"""`usage-triggers demo`: what a stranger sees within the first minute."""
+
+import signal
+from pathlib import Path
+
+import httpx
+
+from tests.e2e.running import Running, polled
+
+
+def test_stops_become_calls_before_the_reader_s_eyes(tmp_path: Path) -> None:
+    demo = Running("demo", "--port", "0", directory=tmp_path)
+    try:
+        url = demo.until(r"Open the inbox: (http://\S+)/")[1]
+        key = demo.until(r"(ut_[0-9a-f]{8}_[\w-]{43})")[1]
+        stopped = demo.until(r"\d\d:\d\d  (.+): usage\.stopped: no use by 14:00")[1]
+        with httpx.Client(base_url=url, headers={"Authorization": f"Bearer {key}"}, trust_env=False) as http:
+            answer = polled(
+                lambda: http.get("/v1/tasks", params={"limit": 200}),
+                lambda found: any(task["customer_name"] == stopped for task in found.json()["tasks"]),
+            )
+            page = http.get("/")
+        assert answer.status_code == page.status_code == 200
+        demo.until(r"back in use after \d+ missed days?, the call closes by itself")
+    finally:
+        status = demo.stop(signal.SIGINT)
+    assert status == 0
+
+
+def test_the_demo_leaves_nothing_behind_and_can_end_by_itself(tmp_path: Path) -> None:
+    demo = Running("demo", "--port", "0", "--seconds", "2", directory=tmp_path)
+    demo.until("restaurants and 5 months of their use are read in")
+    assert demo.stop(0) == 0
+    assert list(tmp_path.iterdir()) == []
