@@ -90,7 +90,10 @@ class Broker:
     def partition_of(self, message: Message) -> int:
         if message.partition is not None:
             return message.partition
-        return crc32_partition(message.key or b"", self.partition_count)
+        return self.partition_of_key(message.key or b"")
+
+    def partition_of_key(self, key: bytes) -> int:
+        return crc32_partition(key, self.partition_count)
 
     def write(self, topic: str, messages: Sequence[Message]) -> None:
         """As LogAppendTime: never back within a partition, and the same for what comes together."""

@@ -35,7 +35,10 @@ from tests.simulation.machine import Machine
 from tests.simulation.plan import LATE_WINDOW_DAYS, PRODUCTS
 from tests.simulation.receiver import Receivers, SimClient
 
-RETRY_SECONDS = 1.0
+SOON = -1.0
+"""Rests after which a worker tries again: a little longer than a second, then ever longer."""
+
+RETRY_SECONDS, RETRY_SECONDS_MAX = 1.5, 900.0
 LOOKS_AFTER_REBALANCE = 12
 REST_SECONDS = 6 * 3600.0
 """However quiet it is, a worker looks after so long; a real one does so every second."""
@@ -107,18 +110,22 @@ class Service:
 
     async def _driven(self, worker: str, step: Step, rest: Rest) -> None:
         bell = self.machine.bell(worker)
+        retry_seconds = RETRY_SECONDS
         while True:
             await self._held_back(worker)
             bell.clear()
             try:
                 while await step():
+                    retry_seconds = RETRY_SECONDS
                     await self._held_back(worker)
                 seconds = rest()
             except TransientError:
-                seconds = RETRY_SECONDS
+                seconds = SOON
             except Exception as error:
                 self.broken.append(f"{self.machine.name} {worker}: {type(error).__name__}: {error}")
                 raise
+            if seconds is SOON:
+                seconds, retry_seconds = retry_seconds, min(retry_seconds * 2, RETRY_SECONDS_MAX)
             await _rung(bell, min(seconds, REST_SECONDS))
 
     async def _held_back(self, worker: str) -> None:
@@ -241,7 +248,7 @@ class EvaluatorService(Service):
 
     def _evaluator_rest(self) -> float:
         # Trouble is tried again soon; and a position not written yet is written after a second.
-        return RETRY_SECONDS + 0.5 if self.evaluator.problems() or self._is_behind() else REST_SECONDS
+        return SOON if self.evaluator.problems() or self._is_behind() else REST_SECONDS
 
     def _is_behind(self) -> bool:
         owned = self.evaluator.partitions()
@@ -256,9 +263,11 @@ class EvaluatorService(Service):
         return False
 
     def _ticker_rest(self) -> float:
-        dues = [due for due in self.evaluator.awaiting_ticks().values() if due is not None]
-        rest = min(self._every_seconds, self._until(min(dues, default=None)))
-        return max(rest, 1.0)
+        if self.ticker.problem() is not None:
+            return SOON
+        now_us = self.machine.now_us()
+        dues = [due for due in self.evaluator.awaiting_ticks().values() if due is not None and due > now_us]
+        return min(self._every_seconds, self._until(min(dues, default=None)))
 
     async def _send(self) -> bool:
         return self._has_unsent() and await self.relay.step()

@@ -87,7 +87,7 @@ class _Draw:
         self.random = Random(f"plan {seed}")
         start = datetime.combine(self.random.choice(STARTS_ON), time(self.random.randint(0, 23)), tzinfo=UTC)
         self.start_us = to_us(start)
-        self.days = self.random.choice((6, 8, 10, 10, 12, 14, 18, 24, 75))
+        self.days = self.random.choice((5,) * 8 + (7,) * 8 + (9,) * 8 + (12,) * 6 + (18,) * 4 + (30, 75))
         self.zone = self.random.choice(ZONES)
         self.requests: list[Request] = []
 
@@ -97,7 +97,7 @@ class _Draw:
     def plan(self) -> Plan:
         products = list(PRODUCTS[:1] if self.chance(0.8) else PRODUCTS)
         config = self._config(products)
-        count = 2 if self.days > 30 else self.random.randint(2, 4)
+        count = 2 if self.days > 12 else self.random.randint(1, 4)
         customers = [(self.random.choice(products), f"c-{n}") for n in range(count)]
         for product, customer in customers:
             self._customer(product, customer)

@@ -22,6 +22,7 @@ class Traffic:
         self, *, random: Random, ingests: Callable[[], list[IngestService]], true_us: Callable[[], int]
     ) -> None:
         self.acknowledged: dict[str, int] = {}
+        self.acknowledged_count: Counter[str] = Counter()
         self.sent: Counter[str] = Counter()
         self.failures: list[str] = []
         self.unanswered_count = 0
@@ -51,6 +52,7 @@ class Traffic:
         for index, event_id in enumerate(request.event_ids):
             if index not in refused and (status == 202):
                 self.acknowledged.setdefault(event_id, self._true_us())
+                self.acknowledged_count[event_id] += 1
 
     async def _once(self, request: Request) -> tuple[int | None, bytes]:
         """Status and body; None where no answer came."""

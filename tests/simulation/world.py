@@ -87,6 +87,11 @@ class World:
         """A digest of everything that happened, in its order."""
         return self._hash.hexdigest()
 
+    @property
+    def record_count(self) -> int:
+        """How many events, profiles and ticks there are in the log."""
+        return sum(self.broker.end(TOPIC_EVENTS, n) for n in range(self.plan.partitions))
+
     def true_us(self) -> int:
         return self.plan.start_us + int(self._loop.time() * SECOND_US)
 
