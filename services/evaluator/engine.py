@@ -154,9 +154,11 @@ def _settled_before(
 ) -> tuple[CustomerState, list[Notice]]:
     state = adopt(state, product, watermark_us, excused)
     is_due = state.due_us is not None and state.due_us < watermark_us
-    if not is_due and not excused and not _is_silent(state, product):
+    # A profile that corrects the past must not change how a day is judged that has passed already.
+    corrects = isinstance(message, ProfileChanged) and message.backfill
+    if not is_due and not excused and not corrects and not _is_silent(state, product):
         return state, []
-    if message.backfill and not _may_tell(state, product, watermark_us, excused):
+    if message.backfill and not corrects and not _may_tell(state, product, watermark_us, excused):
         # History comes in many records, and none of the days due could be told: judging them after
         # every record would only repeat what the next tick does once.
         return state, []

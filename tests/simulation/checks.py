@@ -64,6 +64,7 @@ class History:
             product_id=key[0], customer_id=key[1], section=world.plan.config.products[key[0]]
         )
         self.was_erased = False
+        self.was_moved = False
         self.triggers: list[Trigger] = []  # since it was erased, if it was
         self.all_triggers: list[Trigger] = []
         self._rejected_before = 0
@@ -74,6 +75,8 @@ class History:
         triggers = self.oracle.read(entry)
         self.triggers += triggers
         self.all_triggers += triggers
+        if isinstance(entry.message, ProfileChanged) and any(self.oracle.active.values()):
+            self.was_moved = True
         if isinstance(entry.message, CustomerErased):
             self.was_erased = True
             self.triggers = []
@@ -202,7 +205,7 @@ def _line(trigger: Trigger) -> str:
 def _nobody_is_falsely_accused(world: World, history: History) -> Iterator[str]:
     """Told without the oracle's judgement: only from use, acknowledgements and what was published."""
     customer = history.oracle.customer
-    if customer is None or history.was_erased or len(customer.timeline.settings) != 1:
+    if customer is None or history.was_erased or history.was_moved:
         return  # Where days have changed their meaning, the comparison with the oracle has to do.
     section = world.plan.config.products[history.key[0]]
     published = _published(world, history.key)

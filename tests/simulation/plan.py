@@ -183,7 +183,7 @@ class _Draw:
     def _playbooks(self) -> list[dict[str, Any]]:
         send = self.random.choice((["hook"], ["hook", "chat"], ["chat", "hook"]))
         call: dict[str, Any] = {
-            "on": self.random.choice(("usage.stopped", ["usage.stopped", "never.*"])),
+            "on": self.random.choice(("usage.stopped", ["usage.stopped", "never.started"])),
             "owner": self.random.choice((None, "hanako")),
             "send": send,
             "task": {"expires": self.random.choice(("never", "never", "2d", "end_of_day"))},

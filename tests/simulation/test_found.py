@@ -1,0 +1,29 @@
+"""What the simulation has found in the core, cut down to a diary each: oracle and engine agree on it now."""
+
+from datetime import date
+
+from shared.events import Calendar, Profile, ProfileChanged
+from tests.histories import CUSTOMER, PRODUCT, Story, section
+from tests.oracle.log import Entry
+from tests.property.compare import first_difference
+
+
+def _corrected(story: Story, at: str, profile: Profile) -> Story:
+    """A profile whose settings hold as if they always had."""
+    message = ProfileChanged(
+        product=PRODUCT, customer_id=CUSTOMER, profile=profile, received_us=story.us(at), backfill=True
+    )
+    story.entries.append(Entry(story.us(at), message))
+    return story
+
+
+def test_a_corrected_profile_judges_no_day_anew_that_passed_during_a_pause() -> None:
+    """Seeds 1268 and 1365: nobody is due while a customer pauses, so the paused days were still open when
+    the correction took the pause back, and a call went out for one of them."""
+    rules = {"stopped": {"kind": "absence", "cutoff": "14:00", "grace": "0s"}}
+    story = Story().use("2026-03-07 12:00")
+    story.profile("2026-03-07 13:00", calendar={"closures": ((date(2026, 3, 8), date(2026, 3, 11)),)})
+    story.tick("2026-03-08 15:00")
+    _corrected(story, "2026-03-08 15:30", Profile(calendar=Calendar()))
+    story.tick("2026-03-08 16:00").tick("2026-03-09 15:00")
+    assert first_difference(section(rules), story.entries) is None
