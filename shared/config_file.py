@@ -37,7 +37,8 @@ def parse_config(text: str, *, name: str, environ: Mapping[str, str]) -> Config:
     source = PlacedYaml(text, environ=environ)
     config, problems = (None, source.problems) if _is_unreadable(source) else _validated(source)
     if config is None or problems:
-        lines = tuple(f"{name}:{line}: {_said(place, message)}" for line, place, message in _tidy(problems))
+        told = [(line, source.without_secrets(_said(place, said))) for line, place, said in _tidy(problems)]
+        lines = tuple(f"{name}:{line}: {text}" for line, text in told)
         more = f" (and {len(lines) - 1} more; `usage-triggers config check` shows all)" if lines[1:] else ""
         raise ConfigError(f"{lines[0]}{more}", problems=lines)
     return config
@@ -95,7 +96,7 @@ def _message(error: Any, place: Place, source: PlacedYaml) -> str:
         return f"kind {context['tag']!r} is not known" + (
             _did_you_mean(context["tag"], known) or _one_of(known)
         )
-    if kind == "literal_error" and isinstance(error["input"], str) and not source.is_from_environment(place):
+    if kind == "literal_error" and isinstance(error["input"], str):
         return f"{error['input']!r} is not one of {context['expected']}"
     said = str(error["msg"]).removeprefix("Value error, ").replace("Input should be", "should be")
     return said + _hint(place, error["input"])

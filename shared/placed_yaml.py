@@ -52,7 +52,7 @@ class PlacedYaml:
         self.problems: list[tuple[int, Path, str]] = []
         self._environ = environ
         self._lines: dict[Path, int] = {(): 1}
-        self._secret: set[Path] = set()
+        self._secrets: set[str] = set()
         try:
             node = yaml.compose(text, Loader=_CoreLoader)
         except yaml.YAMLError as error:
@@ -67,9 +67,11 @@ class PlacedYaml:
             path = path[:-1]
         return self._lines[path]
 
-    def is_from_environment(self, path: Path) -> bool:
-        """Whether the value came from a variable and so must never be shown."""
-        return path in self._secret
+    def without_secrets(self, text: str) -> str:
+        """`text` with whatever came from the environment taken out of it."""
+        for secret in self._secrets:
+            text = text.replace(secret, "[hidden]")
+        return text
 
     def _value(self, node: yaml.Node, path: Path) -> Any:
         self._lines.setdefault(path, node.start_mark.line + 1)
@@ -111,11 +113,12 @@ class PlacedYaml:
         def value_of(match: re.Match[str]) -> str:
             if match[1] == "$":
                 return "$"
-            self._secret.add(path)
             value = self._environ.get(match[2])
             if value is None:
                 self._problem(node, path, f"the environment variable {match[2]} is not set")
                 return match[0]
+            if value:
+                self._secrets.add(value)
             return value
 
         return _VARIABLE.sub(value_of, str(node.value))

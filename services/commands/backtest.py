@@ -61,7 +61,9 @@ def backtest(
         str | None, typer.Option(metavar="FILE", help="Each call task as one JSON line; - for stdout.")
     ] = None,
 ) -> None:
-    """Replay history as if live: which calls would have been made? Changes nothing, sends nothing.
+    """See the calls that history would have made.
+
+    It is replayed as if live, through the same core. Changes nothing, sends nothing.
 
     What lies before --from is the customers' history: learned from, not told about.
     """

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from services.commands.remote import URL_DEFAULT, KeyOption, UrlOption
-from services.commands.surroundings import DataOption
+from services.commands.surroundings import URL_DEFAULT, DataOption, KeyOption, UrlOption
 
 if TYPE_CHECKING:
     from shared.events import DeadLetter
@@ -25,7 +24,10 @@ ProductFilter = Annotated[str | None, typer.Option("--product", metavar="ID", he
 
 @app.command("list")
 def list_letters(reason: ReasonOption = None, product: ProductFilter = None, data: DataOption = None) -> None:
-    """List dead letters, oldest first, each once: as JSON lines with id, reason, message, origin, payload."""
+    """List dead letters, oldest first.
+
+    JSON lines with id, reason, message, origin and payload; each letter once.
+    """
     from services.commands.surroundings import read_settings
     from shared.events import encode
 
@@ -44,7 +46,10 @@ def replay(
     key: KeyOption = "",
     data: DataOption = None,
 ) -> None:
-    """Send the events among them to the running service again, as backfill; what is still wrong is told."""
+    """Send the events among them again.
+
+    To the running service, as backfill; what is still wrong is told.
+    """
     from services.commands.remote import Remote
     from services.commands.surroundings import read_settings
 

@@ -62,7 +62,10 @@ def replay(
     to_at: ToOption = None,
     data: DataOption = None,
 ) -> None:
-    """Send deliveries again under the same ids: the dead ones, unless --state says otherwise."""
+    """Send deliveries again, under the same ids.
+
+    The dead ones, unless --state says otherwise.
+    """
     from services.commands.store import with_database
     from services.commands.surroundings import read_settings
     from services.notifier import outgoing

@@ -13,7 +13,11 @@ def demo(
     day_seconds: Annotated[float, typer.Option(min=5, help="How long a day takes.")] = 120.0,
     seconds: Annotated[float | None, typer.Option(min=1, help="End by itself after so many seconds.")] = None,
 ) -> None:
-    """See it work: a reservation service's customers, their usage going on, stops turning into calls."""
+    """See it work on lifelike usage.
+
+    A reservation service's customers, their usage going on, stops turning into calls. Everything
+    happens in a throw-away directory, on a clock of its own.
+    """
     from services.commands.surroundings import read_settings
     from services.demo.show import show
     from services.serving import bind

@@ -12,17 +12,26 @@ if TYPE_CHECKING:
 
 
 def ingest(config: ConfigOption = None, host: HostOption = None, port: PortOption = None) -> None:
-    """Run the ingest alone: events and profiles in, onto Kafka."""
+    """Run ingest alone, on Kafka.
+
+    Events and customers' profiles in; add instances at will.
+    """
     _run("ingest", config, host, port)
 
 
 def evaluator(config: ConfigOption = None, host: HostOption = None, port: PortOption = None) -> None:
-    """Run an evaluator alone: days, streaks and stops; share the partitions with others."""
+    """Run an evaluator alone.
+
+    Days, streaks and stops; several share the partitions. At least one has to run at any time.
+    """
     _run("evaluator", config, host, port)
 
 
 def notifier(config: ConfigOption = None, host: HostOption = None, port: PortOption = None) -> None:
-    """Run a notifier alone: tasks, deliveries and the inbox."""
+    """Run a notifier alone.
+
+    Tasks, deliveries and the inbox.
+    """
     _run("notifier", config, host, port)
 
 

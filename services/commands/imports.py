@@ -11,7 +11,7 @@ from uuid import UUID, uuid5
 
 import typer
 
-from services.commands.remote import URL_DEFAULT, KeyOption, UrlOption
+from services.commands.surroundings import URL_DEFAULT, KeyOption, UrlOption
 from shared.errors import PermanentError
 
 if TYPE_CHECKING:
@@ -31,7 +31,9 @@ def import_events(
     url: UrlOption = URL_DEFAULT,
     key: KeyOption = "",
 ) -> None:
-    """Import history into the running service; doing it twice changes nothing.
+    """Import history into the running service.
+
+    Doing it twice changes nothing.
 
     Days and streaks are filled; nothing is told that lies before the import.
     """
@@ -43,7 +45,10 @@ def import_customers(
     url: UrlOption = URL_DEFAULT,
     key: KeyOption = "",
 ) -> None:
-    """Import customers into the running service: their whole profiles, as `PUT` would set them."""
+    """Import customers into the running service.
+
+    Their whole profiles, as `PUT` would set them; unknown columns become properties.
+    """
     asyncio.run(import_customer_file(file, url, key))
 
 

@@ -23,7 +23,10 @@ def create(
     config: ConfigOption = None,
     data: DataOption = None,
 ) -> None:
-    """Create a key and print it, alone, on standard output; it cannot be seen again."""
+    """Create a key and print it alone.
+
+    It cannot be seen again: only its SHA-256 is kept.
+    """
     from services.commands.store import with_database
     from services.commands.surroundings import chosen_product, read_config, read_settings
     from shared.auth import DEFAULT_SCOPES, KeyRing
@@ -45,7 +48,7 @@ def list_keys(
     product: Annotated[str | None, typer.Option(metavar="ID", help="Of this product alone.")] = None,
     data: DataOption = None,
 ) -> None:
-    """List the keys by their visible prefix, revoked ones too."""
+    """List the keys, revoked ones too."""
     from services.commands.store import with_database
     from services.commands.surroundings import read_settings
     from shared.auth import KeyRing
@@ -64,7 +67,10 @@ def revoke(
     ] = 0.0,
     data: DataOption = None,
 ) -> None:
-    """Revoke a key: within seconds no service takes it any more."""
+    """Revoke a key.
+
+    Within seconds no service takes it any more.
+    """
     from services.commands.store import with_database
     from services.commands.surroundings import read_settings
     from shared.auth import KeyRing

@@ -4,7 +4,10 @@ from services.commands.surroundings import DataOption
 
 
 def migrate(data: DataOption = None) -> None:
-    """Bring the database's schema up; safe to run twice, at once, and while services run."""
+    """Bring the database's schema up.
+
+    Safe to run twice, at once, and while services run.
+    """
     from deploy.migrations.upgrade import is_current
     from services.commands.store import with_database
     from services.commands.surroundings import read_settings

@@ -2,23 +2,16 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any
+from typing import Any
 
 import httpx
 import msgspec
-import typer
 
 from shared.errors import PermanentError, TransientError
 
-URL_DEFAULT = "http://127.0.0.1:8000"
 ATTEMPTS_MAX = 6
 WAIT_SECONDS_MAX = 30.0
 TIMEOUT_SECONDS = 60.0
-
-UrlOption = Annotated[
-    str, typer.Option(envvar="USAGE_TRIGGERS_URL", help="Where the service runs.", show_default=True)
-]
-KeyOption = Annotated[str, typer.Option(envvar="USAGE_TRIGGERS_KEY", help="An API key of the product.")]
 
 
 class Accepted(msgspec.Struct, frozen=True):

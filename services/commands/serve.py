@@ -22,7 +22,10 @@ def serve(
     host: HostOption = None,
     port: PortOption = None,
 ) -> None:
-    """Run all three services in one process; with no settings at all, embedded under ./data."""
+    """Run all three services in one process.
+
+    With no settings at all: one SQLite file under ./data, on 127.0.0.1:8000, and a first API key.
+    """
     from services.bootstrap import SERVICES
     from services.commands.running import run_services
     from services.commands.surroundings import read_config, read_settings

@@ -3,13 +3,17 @@
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from shared.config import Config, default_config
 from shared.errors import ConfigError, SetupError
-from shared.settings import Settings
+
+if TYPE_CHECKING:
+    from shared.config import Config
+    from shared.settings import Settings
+
+URL_DEFAULT = "http://127.0.0.1:8000"
 
 ConfigOption = Annotated[
     Path | None,
@@ -24,13 +28,20 @@ ProductOption = Annotated[
     typer.Option("--product", metavar="ID", help="Which product; needed where the file has several."),
 ]
 
+UrlOption = Annotated[str, typer.Option("--url", envvar="USAGE_TRIGGERS_URL", help="Where the service runs.")]
+KeyOption = Annotated[
+    str, typer.Option("--key", envvar="USAGE_TRIGGERS_KEY", help="An API key of the product.")
+]
 
-def read_settings(environ: Mapping[str, str] | None = None, **given: Any) -> Settings:
+
+def read_settings(environ: Mapping[str, str] | None = None, **given: Any) -> "Settings":
     """The environment's settings, overruled by what the command line says (None: says nothing).
 
     Raises SetupError naming the variable that cannot be used.
     """
     from pydantic import ValidationError
+
+    from shared.settings import Settings
 
     named = {_alias(name): value for name, value in given.items() if value is not None}
     try:
@@ -43,16 +54,17 @@ def read_settings(environ: Mapping[str, str] | None = None, **given: Any) -> Set
         raise SetupError(f"the setting {first['loc'][0]} cannot be used: {message}") from error
 
 
-def read_config(path: Path | None, environ: Mapping[str, str] | None = None) -> Config:
+def read_config(path: Path | None, environ: Mapping[str, str] | None = None) -> "Config":
     """The configuration in `path`; the default one (one product, two rules) when there is none."""
-    if path is None:
-        return default_config()
+    from shared.config import default_config
     from shared.config_file import load_config
 
+    if path is None:
+        return default_config()
     return load_config(path, os.environ if environ is None else environ)
 
 
-def chosen_product(config: Config, product: str | None) -> str:
+def chosen_product(config: "Config", product: str | None) -> str:
     """The product meant: the one named, else the configuration's only one."""
     if product is None and len(config.products) == 1:
         return next(iter(config.products))
@@ -65,9 +77,13 @@ def chosen_product(config: Config, product: str | None) -> str:
 
 
 def _alias(name: str) -> str:
+    from shared.settings import Settings
+
     return str(Settings.model_fields[name].validation_alias)
 
 
 def _known(environ: Mapping[str, str]) -> dict[str, str]:
+    from shared.settings import Settings
+
     aliases = {str(field.validation_alias) for field in Settings.model_fields.values()}
     return {name: value for name, value in environ.items() if name in aliases}
