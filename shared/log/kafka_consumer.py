@@ -30,6 +30,7 @@ class KafkaConsumer:
         self._membership = Membership(connection, topic, group)
         self._generation = 0
         self._reader: AIOKafkaConsumer | None = None
+        self._starting = asyncio.Lock()  # several partitions ask for their beginnings at once
         self._next: dict[int, int] = {}
         self._places: list[TopicPartition] = []  # what the reader is assigned
         self._is_closed = False
@@ -148,13 +149,14 @@ class KafkaConsumer:
             reader.seek(place, self._next[place.partition])
 
     async def _running_reader(self) -> AIOKafkaConsumer:
-        if self._reader is not None and is_dead(self._reader):
-            dead, self._reader = self._reader, None
-            await abandon_consumer(dead)
-        if self._reader is None:
-            self._reader = await self._start_reader()
-            self._is_aligned = False
-        return self._reader
+        async with self._starting:
+            if self._reader is not None and is_dead(self._reader):
+                dead, self._reader = self._reader, None
+                await abandon_consumer(dead)
+            if self._reader is None:
+                self._reader = await self._start_reader()
+                self._is_aligned = False
+            return self._reader
 
     async def _start_reader(self) -> AIOKafkaConsumer:
         reader = AIOKafkaConsumer(
