@@ -5,6 +5,7 @@ import os
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
+from types import TracebackType
 from typing import Any, Self
 from uuid import uuid4
 
@@ -37,6 +38,8 @@ TICK_EVERY_SECONDS = 0.5
 EVERYTHING = ("ingest", "evaluator")
 REST_SECONDS_MAX = 60.0
 READ_SECONDS_MAX = 30.0
+SHAMES = ("Unclosed", "never retrieved", "was destroyed but it is pending", "Traceback", "never awaited")
+"""What asyncio and clients print when something was left lying about."""
 
 SECTION: dict[str, Any] = {
     "calendar": {"learn_closed_weekdays": False},
@@ -226,10 +229,20 @@ class Place:
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(self, *failure: object) -> None:
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         for instance in self.instances:
             instance.kill()
         await self._stack.aclose()
+        if error is None:
+            self._check_words()
+
+    def _check_words(self) -> None:
+        """Whatever the fault was: what a process forgot to close or to look at is a fault of its own."""
+        for instance in self.instances:
+            lines = [line for line in instance.said().splitlines() if any(word in line for word in SHAMES)]
+            assert not lines, f"{instance.name} said:\n" + "\n".join(lines[:5])
 
 
 class EmbeddedPlace(Place):
@@ -292,6 +305,11 @@ class DistributedPlace(Place):
         self.bootstrap_servers = self._kafka = kafka
         self.database_url = self._postgres = postgres
         self.prefix = f"{uuid4().hex[:12]}."
+
+    @property
+    def name(self) -> str:
+        """Of the database."""
+        return self._postgres.rpartition("/")[2]
 
     async def __aenter__(self) -> Self:
         connection = KafkaConnection(bootstrap_servers=self._kafka)

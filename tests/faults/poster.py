@@ -9,7 +9,7 @@ from typing import Any, Self
 import httpx
 
 from shared.clock import SystemClock, from_us
-from tests.faults.launching import LOOK_EVERY_SECONDS, Instance
+from tests.faults.launching import LOOK_EVERY_SECONDS, Ended, Instance
 
 TIMEOUT_SECONDS = 30.0
 
@@ -57,12 +57,12 @@ class Poster:
         return status
 
     async def repeat(self, to: Instance, *, within_seconds: float = TIMEOUT_SECONDS) -> None:
-        """Post again what was not acknowledged, until it is."""
+        """Post again what was not acknowledged, until it is; raises Ended where nobody is left to take it."""
         async with asyncio.timeout(within_seconds):
             while self.unacknowledged:
                 batch = self.unacknowledged.pop(0)
-                if await self.post(to, batch) != 202:
-                    await to.ended_within(LOOK_EVERY_SECONDS)
+                if await self.post(to, batch) != 202 and await to.ended_within(LOOK_EVERY_SECONDS):
+                    raise Ended(f"{to.name} ended with {to.exit_code}:\n{to.said()[-3000:]}")
 
     async def put_customer(self, to: Instance, customer_id: str, profile: Mapping[str, Any]) -> int:
         url = f"{to.url}/v1/customers/{customer_id}"

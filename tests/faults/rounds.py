@@ -50,8 +50,9 @@ def _habits(names: list[str]) -> Iterator[Item]:
 
 
 async def _post(poster: Poster, on: Instance, items: "Iterator[Item] | list[dict[str, object]]") -> None:
-    if await poster.post(on, list(items)) != 202 and not on.is_alive:
-        raise Ended(on.name)
+    """Until it is acknowledged, as a product does."""
+    if await poster.post(on, list(items)) != 202:
+        await poster.repeat(on)
 
 
 async def _put(poster: Poster, on: Instance, name: str) -> None:
