@@ -9,23 +9,23 @@ decided does not depend on how records and sweep took turns (decision record 004
 """
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import msgspec
 
 from services.evaluator import engine
 from services.evaluator.cache import Known
 from services.evaluator.calendar import DAY_US, EPOCH_DAY, HOUR_US
-from services.evaluator.changes import Batch, CustomerKey, CustomerRow, OutboxRow
-from services.evaluator.letters import POISON, UNJUDGED, Read, dead_letter, unjudged
+from services.evaluator.changes import Batch, CustomerKey, CustomerRow
+from services.evaluator.letters import POISON, Read
 from services.evaluator.partition import Partition, decoded
 from services.evaluator.quiet import quiet_after
 from services.evaluator.rules import Product
 from services.evaluator.state import CustomerState, encode_state
+from services.evaluator.telling import NOBODY, Telling
 from shared.errors import PermanentError
 from shared.events import (
     TOPIC_EVENTS,
-    TOPIC_TRIGGERS,
     CustomerErased,
     DayExcused,
     Event,
@@ -33,7 +33,6 @@ from shared.events import (
     Tick,
 )
 from shared.log import Record
-from shared.triggers import Trigger, encode_trigger
 
 POISON_IN_A_ROW_MAX = 1_000
 """So many records in a row that nobody can read are no accident: better to stop than to put all aside."""
@@ -109,25 +108,25 @@ class _Folding:
         self._erased: dict[CustomerKey, None] = {}
         self._excused: list[tuple[str, str]] = []
         self._recalled: list[str] = []
-        self._outbox: list[OutboxRow] = []
+        self._telling = Telling()
         self._new_days: Counter[str] = Counter()
-        self._told: Counter[tuple[str, str]] = Counter()
-        self._rejected: Counter[str] = Counter()
 
     def take(self, read: Read) -> None:
+        """The next record, whatever it is."""
+        poison_count = self._partition.poison_count
         message = read.message
         if isinstance(message, Tick):
             self._partition.move_time(message, read.record.appended_us)
         elif message is None:
             self._put_aside_poison(read.record, read.wrong)
-            return
         elif message.product not in self._partition.products:
             self._put_aside_unknown(read.record, message)
         elif isinstance(message, DayExcused):
             self._excuse(message)
         else:
             self._fold(read.record, message, self._partition.products[message.product])
-        self._partition.poison_count = 0
+        if self._partition.poison_count == poison_count:
+            self._partition.poison_count = 0  # this one was none
 
     def settle(self, key: CustomerKey, known: Known) -> None:
         """Judges one customer at the watermark; its row is written even where nothing changed, for its due
@@ -145,8 +144,9 @@ class _Folding:
         except Exception as error:
             self._put_aside_customer(key, known, error)
             return
+        partition.poison_count = 0
         self._keep(key, known, outcome.state)
-        self._emit(key, outcome.triggers)
+        self._telling.emit(key, outcome.triggers)
 
     def decided(self, consumed_count: int) -> Decided:
         partition = self._partition
@@ -169,12 +169,12 @@ class _Folding:
                 erased=tuple(self._erased),
                 excused=tuple(self._excused),
                 recalled=tuple(self._recalled),
-                outbox=tuple(self._outbox),
+                outbox=tuple(self._telling.rows),
             ),
             consumed_count=consumed_count,
             new_days=self._new_days,
-            told=self._told,
-            rejected=self._rejected,
+            told=self._telling.triggers,
+            rejected=self._telling.rejected,
         )
 
     # One record
@@ -237,7 +237,7 @@ class _Folding:
             self._put_aside_poison(record, f"{type(error).__name__}: {error}", key)
             return
         if outcome.rejected is not None:
-            self._put_aside(record, *outcome.rejected, key)
+            self._telling.put_aside(record, *outcome.rejected, key)
         elif outcome.state is not before:
             self._keep(key, known, outcome.state)
             self._count_day(product.id, before, outcome.state)
@@ -249,7 +249,7 @@ class _Folding:
                 occurred_us=message.occurred_us,
                 product=product,
             )
-        self._emit(key, outcome.triggers)
+        self._telling.emit(key, outcome.triggers)
 
     def _keep(self, key: CustomerKey, known: Known, state: CustomerState | None) -> None:
         assert state is not None
@@ -259,23 +259,11 @@ class _Folding:
         self._changed[key] = known
         self._partition.await_sweep(known.due_us)
 
-    def _emit(self, key: CustomerKey, triggers: Iterable[Trigger]) -> None:
-        for trigger in triggers:
-            row = OutboxRow(
-                id=trigger.id,
-                topic=TOPIC_TRIGGERS,
-                product=key[0],
-                customer_id=key[1],
-                value=encode_trigger(trigger),
-            )
-            self._outbox.append(row)
-            self._told[key[0], trigger.type] += 1
-
     def _erase(self, key: CustomerKey) -> None:
         """The customer and everything told of it go, also what this batch has told so far."""
         self._changed.pop(key, None)
         self._erased[key] = None
-        self._outbox = [row for row in self._outbox if (row.product, row.customer_id) != key]
+        self._telling.forget(key)
         self._partition.cache.put(key, Known(None, None))
 
     def _excuse(self, message: DayExcused) -> None:
@@ -296,22 +284,16 @@ class _Folding:
 
     # What is put aside
 
-    def _put_aside(self, record: Record, reason: str, message: str, key: CustomerKey = ("", "")) -> None:
-        self._outbox.append(
-            dead_letter(record, reason=reason, message=message, product=key[0], customer_id=key[1])
-        )
-        self._rejected[reason] += 1
-
-    def _put_aside_poison(self, record: Record, message: str, key: CustomerKey = ("", "")) -> None:
+    def _put_aside_poison(self, record: Record, message: str, key: CustomerKey = NOBODY) -> None:
         self._count_poison(message)
-        self._put_aside(record, POISON, message, key)
+        self._telling.put_aside(record, POISON, message, key)
 
     def _put_aside_customer(self, key: CustomerKey, known: Known, error: Exception) -> None:
         """One customer must not keep the others of its partition from being judged."""
         partition = self._partition
         self._count_poison(f"{key[0]}/{key[1]} cannot be judged: {error}")
-        self._outbox.append(unjudged(key, f"{type(error).__name__}: {error}", partition.watermark_us))
-        self._rejected[UNJUDGED] += 1
+        message = f"{type(error).__name__}: {error}"
+        self._telling.put_aside_customer(key, message, partition.watermark_us)
         known.due_us = partition.watermark_us + UNJUDGED_AGAIN_US
         self._changed[key] = known
         partition.await_sweep(known.due_us)
@@ -328,4 +310,4 @@ class _Folding:
     def _put_aside_unknown(self, record: Record, message: CustomerMessage | DayExcused) -> None:
         customer_id = "" if isinstance(message, DayExcused) else message.customer_id
         text = f"no product {message.product!r} in the configuration"
-        self._put_aside(record, "unknown_product", text, (message.product, customer_id))
+        self._telling.put_aside(record, "unknown_product", text, (message.product, customer_id))

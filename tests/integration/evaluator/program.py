@@ -2,8 +2,8 @@
 
     python -m tests.integration.evaluator.program DIRECTORY
 
-Like any client, the feeder sends again what was not acknowledged; how far it has
-come it notes in a file. Ends with status 0 once everything is told and sent.
+Like any client, the feeder sends again what it does not know to be taken; how far it has come it notes in a
+file, once that much time has been told. Ends with status 0 once everything is told and sent.
 """
 
 import asyncio
@@ -83,10 +83,10 @@ async def evaluate(directory: Path, database: Database) -> None:
             continue
         clock.set(at)
         await log.append(TOPIC_EVENTS, messages)
-        note(progress, number + 1)
         await settle(evaluator, ticker, relay)
         clock.advance(timedelta(seconds=1))
         await settle(evaluator, ticker, relay)
+        note(progress, number + 1)
     clock.set(START + timedelta(days=DAYS))
     await settle(evaluator, ticker, relay)
     await evaluator.close()

@@ -85,9 +85,7 @@ async def test_many_due_one_after_another_do_not_flood_the_log(setup: Setup) -> 
 async def test_no_time_is_told_while_the_clock_is_behind_what_it_has_said(setup: Setup) -> None:
     await setup.after(hours=2)
     assert not await setup.after(hours=-1)
-    assert (
-        setup.ticker.problem() == "the clock was set back by 3600 s; no time is told until then"
-    )
+    assert setup.ticker.problem() == "the clock was set back by 3600 s; no time is told until then"
     assert not await setup.after(minutes=59)
     assert await setup.after(minutes=2)
     assert setup.told(0) == [7200, 7260]

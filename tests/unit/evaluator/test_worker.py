@@ -330,6 +330,17 @@ async def test_too_much_poison_in_a_row_stops_its_partition_alone(tmp_path: Path
         assert 0 in p.evaluator.partitions()  # what it told before is still relayed
 
 
+async def test_too_many_records_that_the_core_cannot_take_stop_the_partition(tmp_path: Path) -> None:
+    async with pipeline(tmp_path) as p:
+        await p.use("a")
+        profile = Profile(time_zone="Mars/Olympus")
+        changed = ProfileChanged(product="p", customer_id="a", profile=profile, received_us=1)
+        for _ in range(folding.POISON_IN_A_ROW_MAX):
+            await p.append(changed)
+        await p.drain()
+        assert "is stopped" in p.evaluator.problems()[0]
+
+
 async def test_poison_between_good_records_never_stops_anything(tmp_path: Path) -> None:
     async with pipeline(tmp_path) as p:
         p.at(0, 12)
