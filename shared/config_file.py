@@ -67,7 +67,7 @@ def _problems(error: Any, source: PlacedYaml) -> Iterator[Problem]:
         for where, message, name, known in cause.found:
             yield source.line(where), where, message + _did_you_mean(name, known)
     else:
-        yield source.line(place), place, _message(error, place, source)
+        yield source.line(place), place, _message(error, place)
 
 
 def _place(loc: Iterable[str | int], values: Any) -> Place:
@@ -82,7 +82,7 @@ def _place(loc: Iterable[str | int], values: Any) -> Place:
     return tuple(place)
 
 
-def _message(error: Any, place: Place, source: PlacedYaml) -> str:
+def _message(error: Any, place: Place) -> str:
     kind, context = error["type"], error.get("ctx", {})
     if kind == "extra_forbidden":
         known = _known_keys(error["loc"][:-1])

@@ -29,7 +29,12 @@ NEW_COUNT = 8
 """So many restaurants are new, and form their habit while one looks on."""
 
 HABIT_DAYS = 28
-STOPS_A_DAY = 6
+STOPS_FIRST_DAYS = 6
+STOPS_A_DAY = 3
+"""So many stop each day; more at first, so that the reader's inbox is not empty."""
+
+STEADY_DAYS = 10
+"""Nobody stops who was not back in use for so long."""
 
 _CALM = timedelta(days=20)
 """Before one looks on, everybody is back in use."""
@@ -63,21 +68,22 @@ def restaurants(*, seed: int, first_on: date, last_on: date, live_on: date) -> t
         found[len(found) - NEW_COUNT + back] = _begun_late(restaurant, started_on)
     day = live_on - timedelta(days=2)
     while day <= last_on:
-        _take_breaks(found, day, random.Random(f"{seed}/{day.toordinal()}"))
+        count = STOPS_FIRST_DAYS if day <= live_on else STOPS_A_DAY
+        _take_breaks(found, day, count, random.Random(f"{seed}/{day.toordinal()}"))
         day += timedelta(days=1)
     return tuple(found)
 
 
-def _take_breaks(found: list[Restaurant], day: date, chance: random.Random) -> None:
-    """Some of the restaurants that are open on `day`, and were for two weeks, stop for a while."""
+def _take_breaks(found: list[Restaurant], day: date, count: int, chance: random.Random) -> None:
+    """Some of the restaurants that are open on `day`, and in steady use, stop for a while."""
     steady = [
         index
         for index, restaurant in enumerate(found)
         if day.weekday() not in restaurant.closed_weekdays
         and restaurant.started_on + timedelta(days=HABIT_DAYS + 7) <= day
-        and all(last + timedelta(days=14) < day for _, last in restaurant.breaks)
+        and all(last + timedelta(days=STEADY_DAYS) < day for _, last in restaurant.breaks)
     ]
-    for index in chance.sample(steady, min(STOPS_A_DAY, len(steady))):
+    for index in chance.sample(steady, min(count, len(steady))):
         last = day + timedelta(days=chance.choice((0, 0, 1, 1, 2, 5)))
         found[index] = msgspec.structs.replace(found[index], breaks=(*found[index].breaks, (day, last)))
 
