@@ -85,7 +85,8 @@ class AbsenceBook:
             in_time = day in self.missed and decision.in_time_for(self._cutoff_us(day))
             if not is_new and not in_time:
                 return
-            self._settle_anew(day)
+            if any(self.customer.open_by(self.customer.calendar_on(d), d) for d in range(day, self.next_day)):
+                self._settle_anew(day)
         elif day in self.missed and decision.in_time_for(self._cutoff_us(day)):
             self.missed.discard(day)
         elif not is_new:

@@ -149,14 +149,18 @@ class Customer:
     def expected(self, day: int, *, judged_on: int, active: Collection[int]) -> bool:
         """Whether use is expected on `day`, by what is known on the day `judged_on`."""
         calendar = self.calendar_on(judged_on)
-        if closed_by(calendar, day) or day in self.excused:
-            return False
-        if not self.timeline.has_length(day) or self.timeline.cut_short_at_start(day):
+        if not self.open_by(calendar, day):
             return False
         if not calendar.learn_closed_weekdays:
             return True
         learned = self.judgement.learned([a for a in active if a < judged_on], judged_on)
         return date.fromordinal(day).weekday() not in learned
+
+    def open_by(self, calendar: Calendar, day: int) -> bool:
+        """Whether use is expected as far as calendars go, without what was learned."""
+        if closed_by(calendar, day) or day in self.excused:
+            return False
+        return self.timeline.has_length(day) and not self.timeline.cut_short_at_start(day)
 
     def missed(self, day: int) -> MissedDay:
         """A missed day as it is weighed."""

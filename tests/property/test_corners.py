@@ -161,3 +161,29 @@ def test_a_missed_day_on_which_use_comes_back_belongs_to_the_silence(read: Reade
         ("usage.resumed", "2026-03-05"),
     ]
     assert triggers[-1].data.missed_days == 1
+
+
+def test_a_day_that_a_change_taken_back_would_have_cut_short_is_judged(read: Reader) -> None:
+    """Two profiles on one usage day: the second takes back the move to Berlin before it has taken effect."""
+    product = section({"stop": absence(cutoff="14:00", min_streak=2)}, day_starts_at="12:00")
+    story = (
+        Story()
+        .use("2026-03-05 05:29")
+        .profile("2026-03-06 06:13", time_zone="Europe/Berlin", day_starts_at="00:00")
+    )
+    story.tick("2026-03-06 06:27").profile("2026-03-06 09:34").use("2026-03-06 11:25")
+    assert told(read(story.tick("2026-03-06 16:55"), product)) == [("usage.stopped", "2026-03-06")]
+
+
+def test_history_of_closed_days_alone_settles_nothing_anew(read: Reader) -> None:
+    """The 7th is closed, so there is nothing to judge again, and no reason to be silent about the 6th."""
+    product = section(
+        {"stop": absence(cutoff="14:00", min_streak=2)},
+        calendar={"learn_closed_weekdays": False, "closures": [("2026-03-07", "2026-03-08")]},
+    )
+    story = Story().use("2026-03-05 12:00").tick("2026-03-06 14:16").use("2026-03-06 18:00")
+    story.tick("2026-03-07 14:16").use("2026-03-07 12:00", read="2026-03-07 16:00", backfill=True)
+    assert told(read(story.use("2026-03-04 12:00", read="2026-03-07 17:00"), product)) == [
+        ("usage.stopped", "2026-03-06"),
+        ("usage.resumed", "2026-03-06"),
+    ]
