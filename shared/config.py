@@ -182,11 +182,15 @@ RuleSection = Annotated[StreakRuleSection | AbsenceRuleSection, Field(discrimina
 
 
 class GuardSection(Section):
-    """When so many of a product's customers stop at once, the product is the suspect."""
+    """When so many of a product's customers stop at once, the product is the suspect.
+
+    `send`: where that is said; absent: wherever its playbooks tell people of calls.
+    """
 
     share: float = Field(default=0.3, gt=0, le=1)
     min_customers: int = Field(default=20, ge=1)
     hold: Duration = timedelta(hours=2)
+    send: tuple[str, ...] = ()
 
 
 class TaskSection(Section):
@@ -352,6 +356,10 @@ class Config(Section):
                 if other is not None and other not in self.csms:
                     yield ("csms", csm_id, role), f"no CSM {other!r}", other, tuple(self.csms)
         for product_id, product in self.products.items():
+            for channel in product.guard.send:
+                if channel not in self.channels:
+                    where = ("products", product_id, "guard", "send")
+                    yield where, f"no channel {channel!r}", channel, tuple(self.channels)
             for i, playbook in enumerate(product.playbooks):
                 place = ("products", product_id, "playbooks", i)
                 for channel in playbook.send:

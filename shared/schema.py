@@ -213,6 +213,31 @@ attempts = Table(
 )
 Index("attempts_delivery", attempts.c.delivery_id)
 
+outages = Table(  # the outage guard: the stops of one product, rule and cutoff
+    "outages",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("product", Text, nullable=False),
+    Column("rule", Text, nullable=False),
+    Column("cutoff_us", BigInteger, nullable=False),
+    Column("day", Text, nullable=False),
+    Column("zone", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("stopped_count", Integer, nullable=False),
+    Column("cohort_count", Integer, nullable=False),  # customers with that cutoff
+    Column("opened_us", BigInteger, nullable=False),
+    Column("changed_us", BigInteger, nullable=False),
+    Column("wake_us", BigInteger),  # next instant at which it changes by itself
+    Column("closed_by", Text, nullable=False, server_default=""),
+)
+Index(
+    "outages_wake",
+    outages.c.wake_us,
+    sqlite_where=outages.c.wake_us.is_not(None),
+    postgresql_where=outages.c.wake_us.is_not(None),
+)
+Index("outages_product", outages.c.product, outages.c.opened_us)
+
 channel_states = Table(  # what an endpoint has told us about itself
     "channel_states",
     metadata,
@@ -245,6 +270,7 @@ __all__ = [
     "excused_days",
     "log_records",
     "metadata",
+    "outages",
     "outbox",
     "positions",
     "task_history",

@@ -45,10 +45,11 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Mail(msgspec.Struct, frozen=True, kw_only=True):
-    """What to write to the deliveries after a step: new rows, and ids of those not to be sent."""
+    """What to write after a step: new deliveries, ids of those not to be sent, held ones now free."""
 
     new: tuple[Delivery, ...] = ()
     withdrawn: tuple[str, ...] = ()
+    freed: tuple[Delivery, ...] = ()
 
 
 def speaks_to_people(channel: Channel) -> bool:
@@ -70,7 +71,13 @@ def mail_of(step: Step, earlier: Sequence[Delivery], channels: Mapping[str, Chan
                 continue  # Who never heard of the stop need not hear that it is over.
             new.append(_delivery(step.task, announcement, name, channel, before, now_us))
             withdrawn += _superseded(announcement, channel, before)
-    return Mail(new=tuple(new), withdrawn=tuple(dict.fromkeys(withdrawn)))
+    freed = [_freed(d, step.task, now_us) for d in earlier if step.frees and d.state == "held"]
+    return Mail(new=tuple(new), withdrawn=tuple(dict.fromkeys(withdrawn)), freed=tuple(freed))
+
+
+def _freed(delivery: Delivery, task: Task, now_us: int) -> Delivery:
+    at_us = max(now_us, task.plan.times.notify_us)
+    return msgspec.structs.replace(delivery, state="pending", next_attempt_us=at_us)
 
 
 def _is_withdrawn(delivery: Delivery, step: Step, channels: Mapping[str, Channel]) -> bool:
@@ -99,7 +106,9 @@ def _delivery(
     before: Sequence[Delivery],
     now_us: int,
 ) -> Delivery:
-    first_us = None if task.held else _first_attempt_us(task, announcement, channel, before, now_us)
+    # A channel that takes facts at once is no call, and is not held.
+    is_held = task.held is not None and channel.timing == "window"
+    first_us = None if is_held else _first_attempt_us(task, announcement, channel, before, now_us)
     return Delivery(
         id=_id(announcement, name, now_us),
         trigger_id=announcement.trigger.id,
@@ -108,7 +117,7 @@ def _delivery(
         customer_id=task.customer_id,
         channel=name,
         kind=announcement.kind,
-        state="held" if task.held else "pending",
+        state="held" if is_held else "pending",
         created_us=now_us,
         next_attempt_us=first_us,
     )

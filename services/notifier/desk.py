@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import structlog
 
-from services.notifier import store
+from services.notifier import guarding, store
 from services.notifier.parts import NotifierParts
 from services.notifier.routing import times_for
 from services.notifier.tasks import Step, Task, woken
@@ -47,29 +47,37 @@ class Desk:
 
 
 class Timekeeper:
-    """Wakes snoozed tasks, escalates unanswered ones and lets forgotten ones expire."""
+    """Wakes snoozed tasks, escalates unanswered ones, lets forgotten ones expire and held ones go."""
 
     def __init__(self, parts: NotifierParts, on_news: Callable[[], None]) -> None:
         self._parts = parts
         self._on_news = on_news
 
     async def step(self) -> bool:
-        """Changes the tasks whose time has come; True if there were any."""
+        """Changes the tasks and outages whose time has come; True if there were any."""
         now_us = self._parts.clock.now_us()
         async with self._parts.database.read() as connection:
-            due = await store.due_tasks(connection, now_us, DUE_MAX)
-        if not due:
-            return False
+            due_tasks = await store.due_tasks(connection, now_us, DUE_MAX)
+            due_outages = await guarding.due(connection, now_us)
+        if due_tasks:
+            await self._wake(due_tasks, now_us)
+        for outage_id in due_outages:
+            async with self._parts.database.begin() as connection:
+                ledger = await guarding.advance(connection, outage_id, self._parts.config, now_us)
+                await store.write(connection, ledger)
+        if due_tasks or due_outages:
+            self._on_news()
+        return bool(due_tasks or due_outages)
+
+    async def _wake(self, task_ids: list[str], now_us: int) -> None:
         async with self._parts.database.begin() as connection:
-            ledger = await store.ledger_of(connection, due, self._parts.config.channels)
-            for task_id in due:
+            ledger = await store.ledger_of(connection, task_ids, self._parts.config.channels)
+            for task_id in task_ids:
                 task = ledger.task(task_id)
                 if task is not None:
                     times = times_for(task.plan.contact, task.plan.lifetime_us, now_us)
                     ledger.take(woken(task, times, now_us), now_us)
             await store.write(connection, ledger)
-        self._on_news()
-        return True
 
     async def run(self, stop: asyncio.Event) -> None:
         """Looks once a second: nothing here is due to the millisecond."""

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 import msgspec
 import structlog
 
-from services.notifier import store
+from services.notifier import guarding, store
 from services.notifier.ledger import take_trigger
 from services.notifier.parts import NotifierParts
 from shared.errors import Fenced, PermanentError, StoreUnavailable, TransientError
@@ -128,9 +128,12 @@ class Intake:
             await store.move_position(
                 connection, partition, first=first, next_offset=records[-1].offset + 1, now_us=now_us
             )
-            ledger = await store.open_ledger(connection, [t for _, t in readable], config.channels)
+            triggers = [trigger for _, trigger in readable]
+            outages = await guarding.watch(connection, triggers, config, now_us)
+            ledger = await store.open_ledger(connection, triggers, config.channels, outages)
             for record, trigger in readable:
                 take_trigger(ledger, trigger, record.value, config, now_us)
+            await guarding.weigh(connection, ledger, config, now_us)
             await store.write(connection, ledger)
             await store.write_dead_letters(connection, letters)
             hit("notifier.batch.written")

@@ -6,9 +6,10 @@ from collections.abc import Iterable, Mapping, Sequence
 import msgspec
 
 from services.notifier.announce import Delivery, mail_of
-from services.notifier.routing import closes_tasks, plan_for
-from services.notifier.tasks import Note, Step, Task, raised, resumed, retracted
-from shared.config import Channel, Config
+from services.notifier.guard import Outage, counted, outage_id, taken_back
+from services.notifier.routing import RETRACTED_SUFFIX, closes_tasks, is_stop, plan_for
+from services.notifier.tasks import Note, Plan, Step, Task, raised, resumed, retracted
+from shared.config import Channel, Config, ProductSection
 from shared.triggers import RESUMED, Trigger
 
 
@@ -43,8 +44,9 @@ class Ledger:
         tasks: Iterable[Task] = (),
         deliveries: Iterable[Delivery] = (),
         known: Mapping[str, str] | None = None,
+        outages: Mapping[str, Outage] | None = None,
     ) -> None:
-        """`known` gives the task of every trigger id that was seen before."""
+        """`known` gives the task of every trigger id that was seen before; `outages` those under guard."""
         self._channels = channels
         self._tasks: dict[str, Task] = {}
         self._tasks_of: defaultdict[Key, list[str]] = defaultdict(list)
@@ -57,12 +59,15 @@ class Ledger:
         self.changed: dict[str, Task] = {}
         self.new_deliveries: dict[str, Delivery] = {}
         self.withdrawn: list[str] = []
+        self.freed: list[Delivery] = []
+        self.outages: dict[str, Outage] = dict(outages or {})
+        self.changed_outages: set[str] = set()
         self.history: list[HistoryLine] = []
         self.triggers: list[KnownTrigger] = []
 
     @property
     def is_empty(self) -> bool:
-        return not (self.changed or self.history or self.triggers)
+        return not (self.changed or self.history or self.triggers or self.changed_outages)
 
     def task(self, task_id: str) -> Task | None:
         return self._tasks.get(task_id)
@@ -88,13 +93,27 @@ class Ledger:
             self._put(task)
             self.changed[task.id] = task
         self.history += [HistoryLine(task_id=task.id, at_us=now_us, note=note) for note in step.notes]
-        if step.withdraws == "nothing" and not step.announcements:
+        if step.withdraws == "nothing" and not step.announcements and not step.frees:
             return
         mail = mail_of(step, self.deliveries_of(task.id), self._channels, now_us)
         for delivery in mail.new:
             self._deliveries[task.id][delivery.id] = self.new_deliveries[delivery.id] = delivery
         for delivery_id in mail.withdrawn:
             self._withdraw(task.id, delivery_id)
+        for delivery in mail.freed:
+            self._deliveries[task.id][delivery.id] = delivery
+            self.freed.append(delivery)
+
+    def put_outage(self, outage: Outage) -> None:
+        """What is now known of an outage."""
+        if self.outages.get(outage.id) != outage:
+            self.outages[outage.id] = outage
+            self.changed_outages.add(outage.id)
+
+    def hold_of(self, trigger: Trigger) -> str | None:
+        """The outage that holds the call of this stop; None where it may go out."""
+        outage = self.outages.get(outage_id(trigger) or "")
+        return outage.id if outage is not None and outage.is_holding else None
 
     def _put(self, task: Task) -> None:
         if task.id not in self._tasks:
@@ -115,17 +134,38 @@ def take_trigger(ledger: Ledger, trigger: Trigger, value: bytes, config: Config,
     """Folds one trigger into the ledger; one that is known already changes nothing."""
     if trigger.id in ledger.known:
         return
+    is_counted = _count(ledger, trigger, config, now_us)
     if closes_tasks(trigger):
         _take_back(ledger, trigger, value, now_us)
     plan = plan_for(trigger, config, now_us)
-    if plan is None:
-        return
+    if plan is not None:
+        _open(ledger, trigger, value, plan, now_us, ledger.hold_of(trigger) if is_counted else None)
+    elif is_counted:
+        ledger.learn(trigger, value, "", now_us)  # Nobody calls, but it is never counted twice.
+
+
+def _open(ledger: Ledger, trigger: Trigger, value: bytes, plan: Plan, now_us: int, held: str | None) -> None:
     data = trigger.data
     live = ledger.live((data.product, data.customer.id, data.rule))
     same = next((task for task in live if task.trigger.type == trigger.type), None)
-    step = raised(same, trigger, plan, now_us)
+    step = raised(same, trigger, plan, now_us, held=held)
     ledger.learn(trigger, value, step.task.id, now_us)
     ledger.take(step, now_us)
+
+
+def _count(ledger: Ledger, trigger: Trigger, config: Config, now_us: int) -> bool:
+    """Counts a stop, or what takes one back, with its outage; whether the guard looks at it at all."""
+    outage, data = ledger.outages.get(outage_id(trigger) or ""), trigger.data
+    if outage is None:
+        return False
+    section = config.products.get(data.product, ProductSection())
+    if is_stop(trigger, section):
+        ledger.put_outage(counted(outage, now_us))
+        return True
+    if trigger.type.endswith(RETRACTED_SUFFIX) and data.stopped_id in ledger.known:
+        ledger.put_outage(taken_back(outage, section.guard, now_us))
+        return True
+    return False
 
 
 def _take_back(ledger: Ledger, trigger: Trigger, value: bytes, now_us: int) -> None:

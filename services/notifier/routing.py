@@ -66,11 +66,12 @@ def plan_for(trigger: Trigger, config: Config, now_us: int) -> Plan | None:
 def playbook_for(trigger: Trigger, product: ProductSection) -> PlaybookSection | None:
     """The first playbook of the file that fits; where a product has none at all, stops get a call."""
     if not product.playbooks:
-        return _DEFAULT_PLAYBOOK if _is_stop(trigger, product) else None
+        return _DEFAULT_PLAYBOOK if is_stop(trigger, product) else None
     return next((p for p in product.playbooks if _fits(p, trigger)), None)
 
 
-def _is_stop(trigger: Trigger, product: ProductSection) -> bool:
+def is_stop(trigger: Trigger, product: ProductSection) -> bool:
+    """Whether a trigger says that a customer has stopped: what an absence rule of the product emits."""
     rule = product.rules.get(trigger.data.rule)
     if rule is None:
         return trigger.type.endswith(".stopped")

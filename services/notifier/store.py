@@ -8,11 +8,12 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
-from sqlalchemy import Insert, RowMapping, Select, Table, and_, delete, insert, or_, select, update
+from sqlalchemy import Insert, RowMapping, Select, Table, and_, bindparam, delete, insert, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.notifier.announce import Delivery
+from services.notifier.guard import Outage
 from services.notifier.ledger import HistoryLine, Key, KnownTrigger, Ledger
 from services.notifier.tasks import Note, Task
 from shared import schema
@@ -71,7 +72,7 @@ async def create_position(connection: AsyncConnection, partition: int, at: int, 
         "next_offset": at,
         "updated_us": now_us,
     }
-    await connection.execute(_insert(connection, schema.positions).on_conflict_do_nothing(), row)
+    await connection.execute(insert_into(connection, schema.positions).on_conflict_do_nothing(), row)
     found = await position(connection, partition)
     return at if found is None else found
 
@@ -83,6 +84,7 @@ async def open_ledger(
     connection: AsyncConnection,
     triggers: Sequence[Trigger],
     channels: Mapping[str, Channel],
+    outages: Mapping[str, Outage] | None = None,
 ) -> Ledger:
     """Everything that these triggers may change, locked until the transaction ends."""
     stopped_ids = {t.data.stopped_id for t in triggers if t.data.stopped_id is not None}
@@ -95,6 +97,7 @@ async def open_ledger(
         tasks=tasks,
         deliveries=await _locked_deliveries(connection, [task.id for task in tasks]),
         known=known,
+        outages=outages,
     )
 
 
@@ -163,9 +166,26 @@ async def write(connection: AsyncConnection, ledger: Ledger) -> None:
         # A lease stays: whoever is sending at this moment may still record that it arrived.
         withdrawn = update(d).where(d.c.id.in_(some), d.c.state.in_(("pending", "held")))
         await connection.execute(withdrawn.values(state="cancelled", next_attempt_us=None))
+    if ledger.freed:
+        freed = [{"its_id": f.id, "at_us": f.next_attempt_us} for f in ledger.freed]
+        await connection.execute(_FREE, freed)
+    await _write_outages(connection, [ledger.outages[key] for key in sorted(ledger.changed_outages)])
     if ledger.new_deliveries:
         rows = [_delivery_row(delivery) for delivery in ledger.new_deliveries.values()]
-        await connection.execute(_insert(connection, d).on_conflict_do_nothing(), rows)
+        await connection.execute(insert_into(connection, d).on_conflict_do_nothing(), rows)
+
+
+_FREE = (
+    update(schema.deliveries)
+    .where(schema.deliveries.c.id == bindparam("its_id"), schema.deliveries.c.state == "held")
+    .values(state="pending", next_attempt_us=bindparam("at_us"))
+)
+
+
+async def _write_outages(connection: AsyncConnection, outages: Sequence[Outage]) -> None:
+    rows = [outage_row(outage) for outage in outages]
+    if rows:
+        await connection.execute(upsert(connection, schema.outages, ["id"], rows[0]), rows)
 
 
 async def _write_tasks(connection: AsyncConnection, tasks: Iterable[Task]) -> None:
@@ -219,7 +239,7 @@ async def write_dead_letters(connection: AsyncConnection, letters: Sequence[Dead
         for letter in letters
     ]
     if rows:
-        await connection.execute(_insert(connection, schema.outbox).on_conflict_do_nothing(), rows)
+        await connection.execute(insert_into(connection, schema.outbox).on_conflict_do_nothing(), rows)
 
 
 # Reading
@@ -320,6 +340,11 @@ def _task_row(task: Task) -> dict[str, Any]:
     }
 
 
+def outage_row(outage: Outage) -> dict[str, Any]:
+    """The stored row of an outage."""
+    return {**msgspec.structs.asdict(outage), "day": outage.day.isoformat()}
+
+
 def delivery_from_row(row: RowMapping) -> Delivery:
     """The delivery of a stored row."""
     values = {name: row[name] for name in Delivery.__struct_fields__}
@@ -332,7 +357,7 @@ def _delivery_row(delivery: Delivery) -> dict[str, Any]:
     return {**msgspec.structs.asdict(delivery), **flags}
 
 
-def _insert(connection: AsyncConnection, table: Table) -> Any:
+def insert_into(connection: AsyncConnection, table: Table) -> Any:
     """INSERT with ON CONFLICT, which both databases have and SQLAlchemy spells per dialect."""
     made: Insert = sqlite.insert(table) if connection.dialect.name == "sqlite" else postgresql.insert(table)
     return made
@@ -340,7 +365,7 @@ def _insert(connection: AsyncConnection, table: Table) -> Any:
 
 def upsert(connection: AsyncConnection, table: Table, key: list[str], columns: Collection[str]) -> Any:
     """INSERT, or where the key is there already UPDATE of every other column named."""
-    statement = _insert(connection, table)
+    statement = insert_into(connection, table)
     changed = {name: statement.excluded[name] for name in columns if name not in key}
     return statement.on_conflict_do_update(index_elements=key, set_=changed)
 

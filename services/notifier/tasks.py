@@ -156,20 +156,25 @@ class Announcement(msgspec.Struct, frozen=True, kw_only=True):
 class Step(msgspec.Struct, frozen=True, kw_only=True):
     """The task after a change and what follows; `task is` the old one where nothing changed.
 
-    `withdraws`: whose messages must not go out any more if they have not yet.
+    `withdraws`: whose messages must not go out any more if they have not yet. `frees`: messages that
+    were held may go out now.
     """
 
     task: Task
     notes: tuple[Note, ...] = ()
     announcements: tuple[Announcement, ...] = ()
     withdraws: Literal["nothing", "people", "all"] = "nothing"
+    frees: bool = False
 
 
-def raised(task: Task | None, trigger: Trigger, plan: Plan, now_us: int) -> Step:
-    """A trigger asks for a call: opens a task, or updates the one that is open."""
+def raised(task: Task | None, trigger: Trigger, plan: Plan, now_us: int, *, held: str | None = None) -> Step:
+    """A trigger asks for a call: opens a task, or updates the one that is open.
+
+    `held`: the outage that may be behind it; a new task then waits until that one lets it go.
+    """
     fact = Raised(trigger.id, trigger.data.day)
     if task is None or not task.is_live:
-        return _opened(trigger, fact, plan, now_us)
+        return _opened(trigger, fact, plan, now_us, held)
     if fact in task.raised:
         return Step(task=task)
     updated = msgspec.structs.replace(
@@ -184,7 +189,7 @@ def raised(task: Task | None, trigger: Trigger, plan: Plan, now_us: int) -> Step
     )
 
 
-def _opened(trigger: Trigger, fact: Raised, plan: Plan, now_us: int) -> Step:
+def _opened(trigger: Trigger, fact: Raised, plan: Plan, now_us: int, held: str | None) -> Step:
     task = Task(
         id=trigger.id,
         state="open",
@@ -194,6 +199,7 @@ def _opened(trigger: Trigger, fact: Raised, plan: Plan, now_us: int) -> Step:
         opened_us=now_us,
         updated_us=now_us,
         owner=plan.owner,
+        held=held,
     )
     return Step(
         task=task,
@@ -329,6 +335,19 @@ def woken(task: Task, times: Times, now_us: int) -> Step:
         return _escalated(task, now_us)
     changed = _changed(task, now_us, state="expired", closed_us=now_us, closed_by=SYSTEM)
     return Step(task=changed, notes=(Note(change="expired"),), withdraws="all")
+
+
+def freed(task: Task, times: Times, now_us: int, *, actor: str, unverified: bool, is_told: bool) -> Step:
+    """The outage guard lets a call go. `is_told`: it was held long enough to be worth a line in the trail."""
+    changed = _changed(
+        task,
+        now_us,
+        held=None,
+        unverified=unverified,
+        plan=msgspec.structs.replace(task.plan, times=times),
+    )
+    notes = (Note(change="released", actor=actor),) if is_told else ()
+    return Step(task=changed, notes=notes, frees=True)
 
 
 def _back(task: Task, times: Times, now_us: int) -> Step:

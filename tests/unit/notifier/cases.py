@@ -91,7 +91,7 @@ def resumption(of: Trigger, day: str = "2026-03-03") -> Trigger:
 
 
 def retraction(of: Trigger) -> Trigger:
-    return follow_up(of, "usage.stopped.retracted", of.data.day.isoformat())
+    return follow_up(of, "usage.stopped.retracted", of.data.day.isoformat(), cutoff_at=of.data.cutoff_at)
 
 
 def plan(

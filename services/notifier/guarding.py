@@ -1,0 +1,213 @@
+"""The outage guard at work: weighs the stops of a batch, and lets calls go when their time has come."""
+
+from collections.abc import Collection, Iterable, Sequence
+from datetime import date
+
+import structlog
+from sqlalchemy import RowMapping, func, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.notifier import guard, store
+from services.notifier.guard import SILENCE, Outage, outage_id
+from services.notifier.ledger import Ledger
+from services.notifier.routing import is_stop, times_for, zone
+from services.notifier.tasks import SYSTEM, Outcome, finish, freed, raised
+from shared import schema
+from shared.config import AbsenceRuleSection, Config, ProductSection
+from shared.database import Database
+from shared.errors import NotFound
+from shared.triggers import Trigger, encode_trigger
+
+log = structlog.get_logger()
+
+CALLS_MAX = 200
+"""So many calls are let go in one transaction."""
+
+_o = schema.outages.c
+_c = schema.customers.c
+
+
+# While triggers are read
+
+
+async def watch(
+    connection: AsyncConnection, triggers: Sequence[Trigger], config: Config, now_us: int
+) -> dict[str, Outage]:
+    """Gathers, before these triggers are folded, the outages to which they may belong."""
+    products = sorted({trigger.data.product for trigger in triggers})
+    guarded = {p for p in products if await _is_guarded(connection, p, _section(config, p))}
+    first: dict[str, Trigger] = {}
+    for trigger in triggers:
+        if trigger.data.product in guarded and (key := outage_id(trigger)) is not None:
+            first.setdefault(key, trigger)
+    stops = [t for t in first.values() if is_stop(t, _section(config, t.data.product))]
+    await _make(connection, [guard.opened(t, _zone(t, config), now_us) for t in stops])
+    return await _locked(connection, first)
+
+
+async def _make(connection: AsyncConnection, outages: Sequence[Outage]) -> None:
+    """Rows for what is seen for the first time, so that two partitions of one sweep count in the same one."""
+    rows = [store.outage_row(outage) for outage in sorted(outages, key=lambda outage: outage.id)]
+    if rows:
+        await connection.execute(store.insert_into(connection, schema.outages).on_conflict_do_nothing(), rows)
+
+
+def _zone(trigger: Trigger, config: Config) -> str:
+    return trigger.data.customer.time_zone or _section(config, trigger.data.product).time_zone
+
+
+async def weigh(connection: AsyncConnection, ledger: Ledger, config: Config, now_us: int) -> None:
+    """Holds, after they were folded, what has become too many; announces each outage once."""
+    for key in sorted(ledger.changed_outages):
+        outage = ledger.outages[key]
+        section = _section(config, outage.product)
+        if outage.state not in ("watching", "clear") or outage.stopped_count < section.guard.min_customers:
+            continue
+        cohort_count = outage.stopped_count + await _to_be_judged(connection, outage, section)
+        weighed = guard.weighed(outage, cohort_count, section.guard, now_us)
+        ledger.put_outage(weighed)
+        if weighed.state == "held":
+            _announce(ledger, weighed, config, now_us)
+
+
+def _announce(ledger: Ledger, outage: Outage, config: Config, now_us: int) -> None:
+    log.error(
+        "many customers stopped at once; calls are held", outage=outage.id, stopped=outage.stopped_count
+    )
+    trigger = guard.silence_trigger(outage, now_us)
+    if trigger.id not in ledger.known:
+        ledger.learn(trigger, encode_trigger(trigger), trigger.id, now_us)
+        ledger.take(raised(None, trigger, guard.silence_plan(outage, config, now_us), now_us), now_us)
+
+
+async def _is_guarded(connection: AsyncConnection, product: str, section: ProductSection) -> bool:
+    """Whether a product has so many customers that the guard could ever hold: else no call waits for it."""
+    row = select(_c.customer_id).where(_c.product == product).offset(section.guard.min_customers - 1).limit(1)
+    return (await connection.execute(row)).first() is not None
+
+
+async def _to_be_judged(connection: AsyncConnection, outage: Outage, section: ProductSection) -> int:
+    """Customers with this cutoff who have not stopped: they are next judged at it, or on a day after."""
+    rule = section.rules.get(outage.rule)
+    if not isinstance(rule, AbsenceRuleSection):
+        return 0
+    deadlines = guard.deadlines_us(outage, zone(outage.zone), rule.grace)
+    query = select(func.count()).where(_c.product == outage.product, _c.due_us.in_(deadlines))
+    return int((await connection.execute(query)).scalar_one())
+
+
+def _section(config: Config, product: str) -> ProductSection:
+    return config.products.get(product, ProductSection())
+
+
+# When their time has come
+
+
+async def due(connection: AsyncConnection, now_us: int) -> list[str]:
+    """The outages that change by themselves now, or that have calls left to let go."""
+    query = select(_o.id).where(_o.wake_us <= now_us).order_by(_o.wake_us).limit(100)
+    return list((await connection.execute(query)).scalars())
+
+
+async def advance(connection: AsyncConnection, outage_id: str, config: Config, now_us: int) -> Ledger:
+    """Moves one outage on, and lets some of its calls go where it holds them no longer.
+
+    Outages are locked before tasks, here as in a batch that reads stops.
+    """
+    outage = (await _locked(connection, [outage_id])).get(outage_id)
+    if outage is None:
+        return Ledger(channels=config.channels)
+    moved = guard.due(outage, now_us)
+    if moved.is_holding:
+        return Ledger(channels=config.channels)
+    task_ids = await _held_calls(connection, outage_id)
+    notice_id = guard.silence_trigger(outage, now_us).id
+    ledger = await store.ledger_of(connection, [*task_ids, notice_id], config.channels)
+    if moved.state == "dissolved":
+        settle_notice(ledger, moved, SYSTEM, "product_problem", now_us)
+    ledger.outages[outage_id] = outage
+    for task_id in task_ids:
+        task = ledger.task(task_id)
+        if task is not None and task.held is not None:
+            times = times_for(task.plan.contact, task.plan.lifetime_us, now_us)
+            step = freed(
+                task,
+                times,
+                now_us,
+                actor=moved.closed_by or SYSTEM,
+                unverified=moved.state == "unverified",
+                is_told=moved.state != "clear",
+            )
+            ledger.take(step, now_us)
+    ledger.put_outage(moved if len(task_ids) == CALLS_MAX else guard.let_go(moved, now_us))
+    return ledger
+
+
+async def _held_calls(connection: AsyncConnection, outage_id: str) -> list[str]:
+    t = schema.tasks.c
+    query = select(t.id).where(t.held == outage_id, t.closed_us.is_(None)).order_by(t.id).limit(CALLS_MAX)
+    return list((await connection.execute(query)).scalars())
+
+
+# For people
+
+
+async def held(connection: AsyncConnection, product: str | None = None) -> list[Outage]:
+    """The outages that hold calls now, oldest first."""
+    query = select(schema.outages).where(_o.state == "held").order_by(_o.opened_us)
+    if product is not None:
+        query = query.where(_o.product == product)
+    return [_from_row(row) for row in (await connection.execute(query)).mappings()]
+
+
+async def find(connection: AsyncConnection, key: str) -> Outage | None:
+    """The outage of this id."""
+    row = (await connection.execute(select(schema.outages).where(_o.id == key))).mappings().one_or_none()
+    return _from_row(row) if row is not None else None
+
+
+async def release(
+    database: Database, config: Config, key: str, *, actor: str, now_us: int, product: str | None = None
+) -> Outage:
+    """A person lets the calls of an outage go; they are on their way within a second.
+
+    Raises NotFound, or Conflict where it holds nothing any more.
+    """
+    async with database.begin() as connection:
+        outage = (await _locked(connection, [key])).get(key)
+        if outage is None or product not in (None, outage.product):
+            raise NotFound(f"no outage {key[:120]!r}; `guard list` shows them")
+        let = guard.released(outage, actor, now_us)
+        ledger = await store.ledger_of(
+            connection, [guard.silence_trigger(outage, now_us).id], config.channels
+        )
+        ledger.outages[key] = outage
+        ledger.put_outage(let)
+        settle_notice(ledger, let, actor, "false_alarm", now_us)
+        await store.write(connection, ledger)
+    return let
+
+
+def settle_notice(ledger: Ledger, outage: Outage, actor: str, outcome: Outcome, now_us: int) -> None:
+    """Closes the notice of an outage, where it is still open."""
+    notice = ledger.task(guard.silence_trigger(outage, now_us).id)
+    if notice is not None and notice.is_live and notice.trigger.type == SILENCE:
+        ledger.take(finish(notice, actor, outcome, "", now_us), now_us)
+
+
+async def _locked(connection: AsyncConnection, keys: Collection[str]) -> dict[str, Outage]:
+    found: dict[str, Outage] = {}
+    for some in _slices(keys):
+        query = select(schema.outages).where(_o.id.in_(some)).order_by(_o.id).with_for_update()
+        found.update({row["id"]: _from_row(row) for row in (await connection.execute(query)).mappings()})
+    return found
+
+
+def _slices(keys: Collection[str]) -> Iterable[list[str]]:
+    ordered = sorted(keys)
+    return (ordered[i : i + 500] for i in range(0, len(ordered), 500))
+
+
+def _from_row(row: RowMapping) -> Outage:
+    values = {name: row[name] for name in Outage.__struct_fields__}
+    return Outage(**{**values, "day": date.fromisoformat(row["day"])})
