@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
+from starlette.routing import Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from shared.errors import (
@@ -195,10 +196,22 @@ async def _on_validation_error(_request: Request, error: Exception) -> Response:
     return _error(422, InvalidInput.code, lines[0], detail="; ".join(lines))
 
 
-async def _on_http_exception(_request: Request, error: Exception) -> Response:
+async def _on_http_exception(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     code = _CODE_OF_STATUS.get(error.status_code, "failed")
-    return _error(error.status_code, code, str(error.detail).lower(), headers=error.headers)
+    headers = {"Allow": _allowed(request)} if error.status_code == 405 else error.headers
+    return _error(error.status_code, code, str(error.detail).lower(), headers=headers)
+
+
+def _allowed(request: Request) -> str:
+    """Every method of the path: the router names those of the first route alone."""
+    methods = {
+        method
+        for route in request.app.routes
+        if route.matches(request.scope)[0] is not Match.NONE
+        for method in getattr(route, "methods", None) or ()
+    }
+    return ", ".join(sorted(methods))
 
 
 async def _on_disconnect(_request: Request, _error_: Exception) -> Response:

@@ -9,6 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from services.ingest import openapi
+from services.ingest import openapi_dialects as schemas
 from services.ingest.batch import Batch
 from services.ingest.dialects import posthog, segment
 from services.ingest.dialects.mapping import Envelope, ParseItem, read_items
@@ -18,75 +19,85 @@ from shared.body import read_body
 
 OpenBody = Callable[[bytes], Envelope]
 
-_PASSED = {
-    "type": "object",
-    "required": ["success", "status", "code", "accepted", "rejected"],
-    "properties": {
-        "success": {"const": True},
-        "status": {"const": 1},
-        "code": {"const": 200},
-        "accepted": {"type": "integer"},
-        "rejected": openapi.REJECTED,
-    },
-    "example": {"success": True, "status": 1, "code": 200, "accepted": 2, "rejected": []},
-}
-_ANYTHING: openapi.Schema = {"type": "object", "additionalProperties": True}
+
+class Dialect(msgspec.Struct, frozen=True, kw_only=True):
+    """A route of somebody else's: how its body is opened, its items read, and what it is called."""
+
+    name: str
+    open_body: OpenBody
+    parse: ParseItem
+    schema: openapi.Schema
+    summary: str
 
 
 def add_dialect_routes(routes: APIRouter, intake: Intake) -> None:
     """Segment's and RudderStack's, Jitsu's and PostHog's."""
-    dialects = _Routes(routes, intake)
-    twins = "Segment, RudderStack"
-    dialects.add("/v1/batch", "segment", segment.open_body, segment.parse_item, f"{twins}: a batch")
-    for kind in segment.KINDS:
-        one, parse = _single(kind), segment.parse_item
-        dialects.add(f"/v1/{kind}", "segment", one, parse, f"{twins}: one {kind}")
-        dialects.add(f"/api/s/s2s/{kind}", "jitsu", one, parse, f"Jitsu: one {kind}")
-    for path, what in (("/batch/", "a batch"), ("/capture/", "one capture"), ("/i/v0/e/", "captures")):
-        dialects.add(path, "posthog", posthog.open_body, posthog.parse_item, f"PostHog: {what}")
+    for path, dialect in _dialects().items():
+        _add(routes, intake, path, dialect)
 
 
-class _Routes:
-    """Adds one route after the other, all alike but for the dialect."""
-
-    def __init__(self, routes: APIRouter, intake: Intake) -> None:
-        self._routes = routes
-        self._intake = intake
-
-    def add(self, path: str, dialect: str, open_body: OpenBody, parse: ParseItem, summary: str) -> None:
-        async def endpoint(request: Request) -> Response:
-            return await self._take(request, path, dialect, open_body, parse)
-
-        self._routes.post(
-            path,
-            tags=[f"sent by other services' SDKs: {dialect}"],
-            summary=summary,
-            name=f"{dialect} {path}",
-            responses={
-                200: openapi.json_answer("The log has the accepted ones durably.", _PASSED),
-                **openapi.errors(400, 401, 403, 408, 413, 415, 422, 429, 503),
-            },
-            openapi_extra={"requestBody": openapi.body(json=_ANYTHING)},
-        )(endpoint)
-
-    async def _take(
-        self, request: Request, path: str, dialect: str, open_body: OpenBody, parse: ParseItem
-    ) -> Response:
-        intake = self._intake
-        # A key in the headers is looked at first: without one there is no way but to read the body.
-        key = await intake.key_of(request, "ingest") if presented_key(request.headers) else None
-        envelope = open_body(await read_body(request))
-        key = key or await intake.key_of(request, "ingest", in_body=envelope.key)
-        terms = intake.terms(key, request)
-        reading = intake.reading(envelope, key, terms)
-        batch = read_items(envelope, parse, reading)
-        intake.charge(key, batch)
-        await intake.publish(batch, reading.terms, path=path, dialect=dialect)
-        return _passed(batch)
+def _dialects() -> dict[str, Dialect]:
+    captures = (("/capture/", "one capture"), ("/i/v0/e/", "captures"))
+    return {
+        "/v1/batch": _segment("segment", "a batch", schemas.SEGMENT_BATCH),
+        **{f"/v1/{kind}": _single("segment", kind) for kind in segment.KINDS},
+        **{f"/api/s/s2s/{kind}": _single("jitsu", kind) for kind in segment.KINDS},
+        "/batch/": _posthog("a batch", schemas.POSTHOG_BATCH),
+        **{path: _posthog(what, schemas.POSTHOG_CAPTURE) for path, what in captures},
+    }
 
 
-def _single(kind: str) -> OpenBody:
-    return lambda body: segment.open_body(body, kind)
+def _segment(name: str, what: str, schema: openapi.Schema, kind: str | None = None) -> Dialect:
+    return Dialect(
+        name=name,
+        open_body=lambda body: segment.open_body(body, kind),
+        parse=segment.parse_item,
+        schema=schema,
+        summary=f"{'Jitsu' if name == 'jitsu' else 'Segment, RudderStack'}: {what}",
+    )
+
+
+def _single(name: str, kind: str) -> Dialect:
+    return _segment(name, f"one {kind}", schemas.segment_single(kind), kind)
+
+
+def _posthog(what: str, schema: openapi.Schema) -> Dialect:
+    return Dialect(
+        name="posthog",
+        open_body=posthog.open_body,
+        parse=posthog.parse_item,
+        schema=schema,
+        summary=f"PostHog: {what}",
+    )
+
+
+def _add(routes: APIRouter, intake: Intake, path: str, dialect: Dialect) -> None:
+    async def endpoint(request: Request) -> Response:
+        return await _take(intake, request, path, dialect)
+
+    routes.post(
+        path,
+        tags=[f"sent by other services' SDKs: {dialect.name}"],
+        summary=dialect.summary,
+        name=f"{dialect.name} {path}",
+        responses={
+            200: openapi.json_answer("The log has the accepted ones durably.", schemas.PASSED),
+            **openapi.errors(400, 401, 403, 408, 413, 415, 422, 429, 503),
+        },
+        openapi_extra={"requestBody": openapi.body(json=dialect.schema)},
+    )(endpoint)
+
+
+async def _take(intake: Intake, request: Request, path: str, dialect: Dialect) -> Response:
+    # A key in the headers is looked at first: without one there is no way but to read the body.
+    key = await intake.key_of(request, "ingest") if presented_key(request.headers) else None
+    envelope = dialect.open_body(await read_body(request))
+    key = key or await intake.key_of(request, "ingest", in_body=envelope.key)
+    reading = intake.reading(envelope, key, intake.terms(key, request))
+    batch = read_items(envelope, dialect.parse, reading)
+    intake.charge(key, batch)
+    await intake.publish(batch, reading.terms, path=path, dialect=dialect.name)
+    return _passed(batch)
 
 
 def _passed(batch: Batch) -> Response:

@@ -8,16 +8,16 @@ KINDS = ("track", "page", "screen", "identify", "group", "alias")
 
 
 def open_body(body: bytes, kind: str | None = None) -> Envelope:
-    """`{"batch": [...]}`, an array, or one item; of type `kind` where the path says so.
+    """`{"batch": [...]}`, an array, or one item; one of type `kind` alone where the path says so.
 
     Raises NotParseable.
     """
     value, is_clean = read_value(body)
-    if isinstance(value, list):
+    if isinstance(value, list) and kind is None:
         return Envelope(items=value, is_clean=is_clean)
     if not isinstance(value, dict):
-        raise NotParseable("the body is a JSON object with a batch")
-    batch = value.get("batch")
+        raise NotParseable("the body is a JSON object")
+    batch = value.get("batch") if kind is None else None
     if batch is not None and not isinstance(batch, list):
         raise NotParseable("batch is a list")
     key = value.get("writeKey")

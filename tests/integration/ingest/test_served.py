@@ -10,7 +10,7 @@ import httpx
 
 from shared.body import BODY_BYTES_MAX
 from shared.events import Event, ProfileChanged
-from tests.integration.ingest.conftest import Served
+from tests.serving import Served
 
 SLOW_CONNECTIONS = 200
 

@@ -101,6 +101,16 @@ async def test_unknown_paths_and_methods_answer_in_the_same_form() -> None:
     assert method.headers["allow"] == "GET"
 
 
+async def test_a_method_that_a_path_lacks_is_told_those_that_it_has() -> None:
+    app = app_raising(InvalidInput("x"))
+
+    @app.put("/")
+    async def put() -> None: ...
+
+    async with client(app) as http:
+        assert (await http.delete("/")).headers["allow"] == "GET, PUT"
+
+
 async def test_a_body_that_does_not_fit_names_the_field() -> None:
     app = FastAPI()
     install_errors(app)
