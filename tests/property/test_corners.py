@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
-from tests.histories import Story, section
-from tests.property.readers import READERS, Reader, told
+from tests.histories import CUSTOMER, PRODUCT, Story, section
+from tests.property.driver import Driver
+from tests.property.readers import READERS, Reader, by_oracle, told
 
 
 @pytest.fixture(params=list(READERS.values()), ids=list(READERS))
@@ -187,3 +188,15 @@ def test_history_of_closed_days_alone_settles_nothing_anew(read: Reader) -> None
         ("usage.stopped", "2026-03-06"),
         ("usage.resumed", "2026-03-06"),
     ]
+
+
+def test_a_day_excused_may_make_a_silence_due_that_could_not_be_told_before() -> None:
+    """The 2nd was closed when it passed and is a hole by the calendar of the 4th, until it is excused."""
+    product = section({"stop": absence(min_streak=2)})
+    closed_on_the_2nd = {"closures": ((date(2026, 3, 2), date(2026, 3, 2)),)}
+    story = Story().profile("2026-02-28 08:00", calendar=closed_on_the_2nd)
+    story.use("2026-03-01 12:00").use("2026-03-03 12:00").profile("2026-03-03 13:00")
+    story.tick("2026-03-05 00:16").excuse("2026-03-02", read="2026-03-05 09:00").tick("2026-03-06 00:16")
+    driver = Driver(product_id=PRODUCT, customer_id=CUSTOMER, section=product)
+    triggers = [trigger for entry in story.entries for trigger in driver.read(entry)]
+    assert told(triggers) == told(by_oracle(story, product)) == [("usage.stopped", "2026-03-04")]
