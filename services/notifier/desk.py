@@ -6,6 +6,7 @@ from collections.abc import Callable
 import structlog
 
 from services.notifier import guarding, store
+from services.notifier.guard import Outage
 from services.notifier.parts import NotifierParts
 from services.notifier.routing import times_for
 from services.notifier.tasks import Step, Task, woken
@@ -44,6 +45,19 @@ class Desk:
         if not ledger.is_empty:
             self._on_news()
         return step.task
+
+    async def release(self, outage_id: str, actor: str, *, product: str | None = None) -> Outage:
+        """Lets the calls that the outage guard holds go. Raises NotFound or Conflict."""
+        released = await guarding.release(
+            self._parts.database,
+            self._parts.config,
+            outage_id,
+            actor=actor,
+            now_us=self._parts.clock.now_us(),
+            product=product,
+        )
+        self._on_news()
+        return released
 
 
 class Timekeeper:

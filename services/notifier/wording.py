@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from services.notifier.guard import SILENCE
 from services.notifier.routing import RETRACTED_SUFFIX, zone
 from services.notifier.tasks import Task
 from services.notifier.words import Words
@@ -37,6 +38,8 @@ def type_said(trigger_type: str, words: Words) -> str:
         return words.say("Stop taken back")
     if trigger_type.endswith(".stopped"):
         return words.say("Usage stopped")
+    if trigger_type == SILENCE:
+        return words.say("Product may be down")
     if trigger_type == "onboarding.completed":
         return words.say("Onboarding completed")
     return trigger_type

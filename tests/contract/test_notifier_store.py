@@ -9,7 +9,7 @@ import msgspec
 import pytest
 from sqlalchemy import select, update
 
-from services.notifier import board, outgoing, store
+from services.notifier import board, guarding, outgoing, store
 from services.notifier.announce import Delivery
 from services.notifier.board import TaskFilter
 from services.notifier.ledger import Ledger, take_trigger
@@ -363,3 +363,36 @@ async def test_the_boards_version_grows_with_every_change(database: Database) ->
     await take(database, stop())
     async with database.read() as connection:
         assert await board.version(connection) > before
+
+
+# Outages
+
+
+async def test_two_partitions_of_one_sweep_count_in_the_same_outage(database: Database) -> None:
+    guarded = config(guard={"min_customers": 1})
+    async with database.begin() as connection:
+        await connection.execute(
+            schema.customers.insert().values(product="reserve", customer_id="u", partition=0, state=b"")
+        )
+
+    async def batch(*triggers: Trigger) -> None:
+        async with database.begin() as connection:
+            outages = await guarding.watch(connection, triggers, guarded, NOON)
+            ledger = await store.open_ledger(connection, triggers, guarded.channels, outages)
+            for trigger in triggers:
+                take_trigger(ledger, trigger, encode_trigger(trigger), guarded, NOON)
+            await store.write(connection, ledger)
+
+    await asyncio.gather(*(batch(stop(f"c-{n}-a"), stop(f"c-{n}-b")) for n in range(5)))
+    async with database.read() as connection:
+        outage = await guarding.find(connection, "reserve/usage-stopped/2026-03-02T05:00:00Z")
+        held = await guarding.held(connection)
+    assert outage is not None
+    assert (outage.stopped_count, outage.state) == (10, "watching")
+    assert held == []
+    async with database.begin() as connection:
+        assert await guarding.due(connection, NOON + 3_000_000) == [outage.id]
+        ledger = await guarding.advance(connection, outage.id, guarded, NOON + 3_000_000)
+        await store.write(connection, ledger)
+        assert await guarding.due(connection, NOON + 9_000_000) == []
+    assert len(await claimed(database, NOON + 3_000_000, {"cs-slack": 50, "phone": 50})) == 20

@@ -22,14 +22,15 @@ from services.notifier.tasks import (
 from services.notifier.web.access import check_same_site
 from services.notifier.web.pages import Pages
 from services.notifier.zones import instant_us, local_day
-from shared.errors import Conflict, InvalidInput
+from shared.errors import Conflict, Forbidden, InvalidInput
 
 MORNING = time(9, 0)
 HOUR_US = 3_600_000_000
 
 
 def add_forms(made: APIRouter, pages: Pages, desk: Desk) -> None:
-    """Taking, closing, snoozing, undoing and handing over."""
+    """Taking, closing, snoozing, undoing and handing over; letting held calls go."""
+    _add_outage_form(made, pages, desk)
 
     async def change(request: Request, task_id: str, decide: Callable[[str], Decide]) -> Response:
         """Changes the task and goes back to it; what cannot be done is said on the page itself."""
@@ -78,6 +79,20 @@ def add_forms(made: APIRouter, pages: Pages, desk: Desk) -> None:
             return lambda task, now_us: assign(task, actor, owner, now_us)
 
         return await change(request, task_id, decide)
+
+
+def _add_outage_form(made: APIRouter, pages: Pages, desk: Desk) -> None:
+    @made.post("/outages/release")
+    async def release(request: Request, outage: str = Form()) -> Response:
+        check_same_site(request)
+        viewer = await pages.access.viewer(request)
+        if viewer.role == "csm":
+            raise Forbidden("held calls are released by a lead", code="not_lead")
+        try:
+            await desk.release(outage, viewer.actor)
+        except Conflict as error:
+            return await pages.show(request, error=error)
+        return RedirectResponse("/", status_code=303)
 
 
 def _outcome(value: str) -> Outcome:

@@ -6,6 +6,7 @@ import msgspec
 
 from services.notifier import wording
 from services.notifier.announce import Delivery
+from services.notifier.guard import SILENCE, outage_id
 from services.notifier.ledger import HistoryLine
 from services.notifier.render import dialled
 from services.notifier.routing import next_contact, zone
@@ -61,11 +62,12 @@ def sections(
 
     Within a part the window that closes (or opens) first comes first, and of equals the greatest surprise.
     """
-    parts: dict[str, list[_Placed]] = {"now": [], "later": [], "days": [], "snoozed": []}
+    parts: dict[str, list[_Placed]] = {"now": [], "held": [], "later": [], "days": [], "snoozed": []}
     for placed in _placed(tasks, now_us):
         parts[_part(placed, now_us)].append(placed)
     titles = {
         "now": words.say("Call now"),
+        "held": words.say("Held: the product may be down"),
         "later": words.say("Later today"),
         "days": words.say("On another day"),
         "snoozed": words.say("Snoozed"),
@@ -96,6 +98,8 @@ def _placed(tasks: Iterable[Task], now_us: int) -> Iterator[_Placed]:
 def _part(placed: _Placed, now_us: int) -> str:
     if placed.task.state == "snoozed":
         return "snoozed"
+    if placed.task.held is not None:
+        return "held"
     if placed.is_open:
         return "now"
     customer_zone = zone(placed.task.plan.contact.zone)
@@ -198,6 +202,7 @@ class Card(msgspec.Struct, frozen=True, kw_only=True):
     reasons: tuple[str, ...]
     problems: tuple[str, ...]
     facts: tuple[wording.Line, ...]
+    outage: str
 
 
 def card_of(task: Task, words: Words, csms: Mapping[str, CsmSection], now_us: int) -> Card:
@@ -214,12 +219,17 @@ def card_of(task: Task, words: Words, csms: Mapping[str, CsmSection], now_us: in
         reasons=wording.reasons(task.trigger, words),
         problems=wording.problems(task, words),
         facts=_facts(task, words),
+        outage=outage_id(task.trigger) or "" if task.trigger.type == SILENCE else "",
     )
 
 
 def _sentence(task: Task, words: Words) -> str:
     """What happened, as one would say it."""
     data = task.trigger.data
+    if task.trigger.type == SILENCE:
+        return words.say(
+            "%(n)s customers stopped at the same cutoff. Their calls are held.", n=data.count or 0
+        )
     if data.cutoff_at is None:
         return wording.headline(task, words)
     at_us, customer_zone = instant_of(data.cutoff_at), zone(task.plan.contact.zone)

@@ -10,10 +10,12 @@ import httpx
 import msgspec
 import pytest
 from fastapi import FastAPI
+from sqlalchemy import insert
 
 from services.notifier.parts import Day
 from services.notifier.web.access import LocalAccess
 from services.notifier.web.site import router
+from shared import schema
 from shared.http import install_errors
 from tests.integration.notifier.world import World, world
 from tests.unit.notifier.cases import config, resumption, stop
@@ -224,3 +226,30 @@ async def test_a_stop_whose_settings_are_wrong_says_what_to_set_right(tmp_path: 
     async with browser(tmp_path) as (here, client):
         await here.read(stop(csm="csm-9"))
         assert "CSM csm-9 is not in the configuration" in (await client.get(TASK)).text
+
+
+# The outage guard on the page
+
+
+async def test_a_lead_releases_held_calls_from_the_notice(tmp_path: Path) -> None:
+    async with browser(tmp_path, guard={"min_customers": 2, "share": 0.1}) as (here, client):
+        async with here.database.begin() as connection:
+            for n in range(2):
+                row = {"product": "reserve", "customer_id": f"u-{n}", "partition": 0, "state": b""}
+                await connection.execute(insert(schema.customers).values(row))
+        await here.read(stop("c-1", name="one"), stop("c-2", name="two"))
+        page = (await client.get("/")).text
+        assert "Held: the product may be down" in page
+        assert "2 customers stopped at the same cutoff" in page
+        (outage,) = re.findall(r'name="outage" value="([^"]+)"', page)
+        answer = await client.post("/outages/release", data={"outage": outage})
+        assert answer.status_code == 200
+        await here.after(seconds=1)
+        assert {task.held for task in await here.tasks()} == {None}
+        again = await client.post("/outages/release", data={"outage": outage})
+        assert again.status_code == 200  # a second click is the same click
+        assert (await client.post("/outages/release", data={"outage": "x"})).status_code == 404
+        evil = {"origin": "https://evil.example"}
+        assert (
+            await client.post("/outages/release", data={"outage": outage}, headers=evil)
+        ).status_code == 403
