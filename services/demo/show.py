@@ -8,6 +8,8 @@ from contextlib import suppress
 from importlib.resources import files
 from pathlib import Path
 
+import httpx
+
 from services.bootstrap import Assembly, Foundations, assemble
 from services.commands.remote import Remote
 from services.demo.clock import SECOND_US, FastClock
@@ -16,10 +18,10 @@ from services.demo.stage import Stage, first_moment
 from services.demo.telling import Telling
 from services.foundations import embedded
 from services.serving import serve, url_of
-from services.supervisor import Supervisor
 from shared.clock import Clock, from_us, to_us
 from shared.config import Config
 from shared.config_file import parse_config
+from shared.errors import UsageTriggersError
 from shared.settings import Settings
 
 PRODUCT = "reserve"
@@ -100,25 +102,27 @@ class _Play:
             self._say(f"An API key to try it with: {key}")
             colleagues = Colleagues(remote, self._clock, seed=SEED, until_us=curtain_us)
             telling = Telling(self._base.log, self._clock, self._base.config.csms, self._say)
-            players = Supervisor({"stage": stage, "colleagues": colleagues, "telling": telling})
-            players.start()
             try:
-                await self._let_time_run(curtain_us, players)
-            finally:
-                await players.stop()
-        if players.failure is not None:
-            self._say(f"the demo has stopped: {players.failure}")
+                async with asyncio.TaskGroup() as players:
+                    for player in (stage, colleagues, telling):
+                        players.create_task(player.run(asyncio.Event()))
+                    await self._let_time_run(curtain_us)
+            except* (UsageTriggersError, httpx.HTTPError) as errors:
+                self._say(f"the demo has stopped: {errors.exceptions[0]}")
 
-    async def _let_time_run(self, curtain_us: int, players: Supervisor) -> None:
+    async def _let_time_run(self, curtain_us: int) -> None:
         self._clock.run_at(DAY_SECONDS / WARM_UP_SECONDS_PER_DAY)
         while self._clock.now_us() < curtain_us:
-            await self._assembly.workers["ticker"].step()
-            await asyncio.sleep(TICK_EVERY_SECONDS)
+            await self._tick()
         self._clock.run_at(DAY_SECONDS / self._seconds_per_day)
         self._say(f"From here on a day takes {self._seconds_per_day:g} seconds; Ctrl-C ends it.")
-        while not players.failed.is_set():
-            await self._assembly.workers["ticker"].step()
-            await asyncio.sleep(TICK_EVERY_SECONDS)
+        while True:
+            await self._tick()
+
+    async def _tick(self) -> None:
+        # The ticker waits by the machine's clock; on a stage where a day takes a minute that is too long.
+        await self._assembly.workers["ticker"].step()
+        await asyncio.sleep(TICK_EVERY_SECONDS)
 
 
 async def _end_after(seconds: float | None, stop: asyncio.Event) -> None:

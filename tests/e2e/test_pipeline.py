@@ -4,7 +4,7 @@ import asyncio
 import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import httpx
@@ -89,13 +89,17 @@ class World:
         await self.settle()
 
     async def settle(self) -> None:
-        """Tells the time, then steps every worker in the way of the data until nothing is left to do."""
+        """Tells the time, then steps every worker on the data's way until nothing is left to do."""
         step = {name: worker.step for name, worker in self._assembly.workers.items()}
         await step["ticker"]()
         while await step["evaluator"]():
             continue
         while await step["relay"]():
             await step["notifier"]()
+        # Calls wait two seconds, until it is known how many customers stopped at the same cutoff.
+        self._clock.advance(timedelta(seconds=3))
+        while await step["timekeeper"]():
+            continue
         while await step["sender"]():
             continue
 
