@@ -75,8 +75,7 @@ def settle(
     state, notices = _excused(rule, state, past, moment)
     settled = state.settled
     day = past.first_inactive(settled + 1)
-    # A day cut short by a change of settings is held against nobody, so nothing waits for it.
-    while day in past.cut_short or deadline_us(rule, past, day) < watermark_us:
+    while deadline_us(rule, past, day) < watermark_us:
         settled = day
         if past.is_expected(day):
             missed = state.missed | 1 << (day - past.base)
@@ -111,8 +110,10 @@ def observe(
     if not is_new and not takes_out:
         return state, []
     before = Before(state.missed, past.active & ~(is_new << (day - past.base)))
-    if backfill and not any(stop.day >= day for stop in state.told):
-        state = _rewound(state, past, day)
+    if backfill and not any(stop.day >= day or not stop.resumed for stop in state.told):
+        # Where the calendar closes every settled day from it on, there was nothing to judge.
+        if any(past.may_be_expected(settled) for settled in range(day, state.settled + 1)):
+            state = _rewound(state, past, day)
     elif takes_out:
         state = _without(state, past, day)
     return tell(rule, state, past, around=day, moment=moment, silently=backfill, before=before)
@@ -410,6 +411,7 @@ def _resumed(rule: AbsenceRule, past: Past, episode: Episode, stop: Stop, moment
         day=day,
         timestamp_us=past.opens_us(day) if occurred_us is None else occurred_us,
         decided_us=moment.decided_us,
+        id_day=stop.day,
         id_episode=episode.start,
         stopped_id_day=stop.day,
         stopped_id_type=rule.emit,

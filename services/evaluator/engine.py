@@ -75,7 +75,7 @@ def fold(
     if state is not None:
         state, notices = _settled_before(state, message, product, watermark_us, excused)
     if isinstance(message, ProfileChanged):
-        changed = _change(state, message, product, appended_us)
+        changed = _change(state, message, product, appended_us, excused)
         return Outcome(changed, worded(changed, product, message.customer_id, notices))
     before = state if state is not None else fresh(Profile(), product, appended_us)
     use = place(before, message.occurred_us, message.occurred_on)
@@ -129,7 +129,7 @@ def adopt(
     state = msgspec.structs.replace(
         state, rules={name: rule for name, rule in rules.items() if rule is not None}
     )
-    return _with_due(state, product, NONE_EXCUSED)
+    return _with_due(state, product, excused)
 
 
 def with_rules(state: CustomerState, product: Product, rules: dict[str, RuleState]) -> CustomerState:
@@ -185,7 +185,8 @@ def _settle(
             rules[rule.name] = after
         notices += told
     if not rules:
-        return state, notices
+        # An excused day may make a streak long enough for a silence that could not be told before.
+        return (_with_due(state, product, excused) if excused else state), notices
     state = msgspec.structs.replace(state, rules={**state.rules, **rules})
     return _with_due(state, product, excused), notices
 
@@ -391,7 +392,11 @@ def fresh(profile: Profile, product: Product, known_us: int) -> CustomerState:
 
 
 def _change(
-    state: CustomerState | None, message: ProfileChanged, product: Product, appended_us: int
+    state: CustomerState | None,
+    message: ProfileChanged,
+    product: Product,
+    appended_us: int,
+    excused: frozenset[int],
 ) -> CustomerState:
     """A profile as told. What changes the days takes effect at the end of the current usage day."""
     if state is None:
@@ -403,7 +408,7 @@ def _change(
         state = msgspec.structs.replace(state, segments=(Segment(None, settings),), cut_short=())
     elif settings != state.segments[-1].settings:
         state = _with_segment(state, settings, message.received_us, product)
-    return _armed(state, product, appended_us)
+    return _armed(state, product, appended_us, excused)
 
 
 def _with_segment(
@@ -464,7 +469,9 @@ def _merged(old: Profile, new: Profile) -> Profile:
 _NOTHING_TOLD = Profile()
 
 
-def _armed(state: CustomerState, product: Product, known_us: int) -> CustomerState:
+def _armed(
+    state: CustomerState, product: Product, known_us: int, excused: frozenset[int] = NONE_EXCUSED
+) -> CustomerState:
     """With the never-started rules waiting for the contract that the profile names."""
     contract_on = state.profile.contract_started_on
     rules = dict(state.rules)
@@ -476,7 +483,7 @@ def _armed(state: CustomerState, product: Product, known_us: int) -> CustomerSta
                 rules.pop(rule.name, None)
             else:
                 rules[rule.name] = armed
-    return _with_due(msgspec.structs.replace(state, rules=rules), product, NONE_EXCUSED)
+    return _with_due(msgspec.structs.replace(state, rules=rules), product, excused)
 
 
 def _armed_rule(kept: RuleState | None, contract_on: date | None, known_us: int) -> NeverStartedState | None:

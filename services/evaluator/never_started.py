@@ -6,6 +6,8 @@ from services.evaluator.rules import NeverStartedRule
 from services.evaluator.state import NeverStartedState
 from shared.triggers import RESUMED
 
+_FAR = 1 << 22  # beyond any day there is
+
 
 def due_us(rule: NeverStartedRule, state: NeverStartedState, past: Past) -> int | None:
     """The deadline of the window's last day while it is awaited."""
@@ -17,12 +19,15 @@ def due_us(rule: NeverStartedRule, state: NeverStartedState, past: Past) -> int 
 def settle(
     rule: NeverStartedRule, state: NeverStartedState, past: Past, *, watermark_us: int
 ) -> tuple[NeverStartedState, list[Notice]]:
-    """Told once the window has passed without use, unless it had passed before anything was known of it."""
+    """Told once the window has passed without use, unless it had passed before anything was known of it.
+
+    Who was seen after the window by the time it is judged has started: nobody needs to call.
+    """
     deadline = due_us(rule, state, past)
     if deadline is None or deadline >= watermark_us:
         return state, []
     cutoff = _cutoff_us(rule, state, past)
-    if past.is_used(state.contract_on, last_day(rule, state)) or cutoff < state.known_us:
+    if past.is_used(state.contract_on, _FAR) or cutoff < state.known_us:
         return _at_stage(state, "over"), []
     return _at_stage(state, "told"), [
         Notice(
@@ -94,6 +99,7 @@ def _resumed(
         day=day,
         timestamp_us=past.opens_us(day) if moment.occurred_us is None else moment.occurred_us,
         decided_us=moment.decided_us,
+        id_day=last_day(rule, state),
         id_episode=state.contract_on,
         stopped_id_day=last_day(rule, state),
         stopped_id_type=rule.emit,

@@ -46,7 +46,8 @@ class Past(msgspec.Struct, frozen=True):
     def is_used(self, first: int, last: int) -> bool:
         """Whether some day first..last is active."""
         return last >= self.base and bool(
-            self.active & days.span(max(first - self.base, 0), last - self.base)
+            self.active
+            & days.span(max(first - self.base, 0), min(last - self.base, self.active.bit_length()))
         )
 
     def first_inactive(self, day: int) -> int:

@@ -81,7 +81,8 @@ class AbsenceBook:
         if is_first:
             self._start(day, decision)
         assert self.next_day is not None
-        if decision.is_backfill and day < self.next_day and not any(s.day >= day for s in self.told.stops):
+        is_touched = any(s.day >= day or s.episode not in self.told.resumed for s in self.told.stops)
+        if decision.is_backfill and day < self.next_day and not is_touched:
             in_time = day in self.missed and decision.in_time_for(self._cutoff_us(day))
             if not is_new and not in_time:
                 return
@@ -222,7 +223,7 @@ class AbsenceBook:
         assert day is not None
         fact = self._fact(RESUMED, day, decision.use_us(self.customer, day), decision)
         return fact.told(
-            id_day=None,
+            id_day=stop.day,
             id_episode=episode.start,
             streak=self.customer.streak(day, judged_on=day, active=self.active),
             missed_days=episode.missed_before_use,

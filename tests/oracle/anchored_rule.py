@@ -44,7 +44,7 @@ class AnchoredBook:
         last, cutoff_us = self._last_day(), self._cutoff_us()
         if cutoff_us + self.rule.grace // MICROSECOND >= watermark_us:
             return
-        used = any(self.contract_on <= day <= last for day in self.active)
+        used = any(self.contract_on <= day for day in self.active)
         self.stage = "over" if used or cutoff_us < self.known_us else "told"
         if self.stage == "told":
             yield self._fact(self.rule.emit, last, cutoff_us, watermark_us).told(
@@ -75,7 +75,7 @@ class AnchoredBook:
         used_us = decision.use_us(self.customer, decision.day)
         fact = self._fact(RESUMED, decision.day, used_us, decision.at_us)
         yield fact.told(
-            id_day=None,
+            id_day=last,
             id_episode=self.contract_on,
             streak=self.customer.streak(decision.day, judged_on=decision.day, active=self.active),
             missed_days=min(self.rule.within_days or 0, decision.day - self.contract_on),
