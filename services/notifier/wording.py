@@ -49,6 +49,8 @@ def customer(task: Task, words: Words) -> str:
     """The customer's name as it is addressed; its id where it has none."""
     facts = task.trigger.data.customer
     name = " ".join((facts.name or "").split())[:NAME_CHARS_MAX]
+    if task.trigger.type == SILENCE:
+        return name  # a product, and nobody to be polite to
     return words.name(name) if name else facts.id
 
 

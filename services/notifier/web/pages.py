@@ -13,6 +13,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from services.notifier import board, store
 from services.notifier.board import TaskFilter
+from services.notifier.guard import SILENCE
 from services.notifier.parts import NotifierParts
 from services.notifier.routing import zone
 from services.notifier.tasks import (
@@ -151,7 +152,7 @@ class Pages:
         return found
 
     async def _calendar(self, task: Task, said: Words, now_us: int) -> Calendar | None:
-        if self._parts.days_of is None:
+        if self._parts.days_of is None or task.trigger.type == SILENCE:
             return None
         last_on = local_day(now_us, zone(task.plan.contact.zone))
         first_on = last_on - timedelta(days=CALENDAR_DAYS - 1)
