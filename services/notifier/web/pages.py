@@ -30,7 +30,7 @@ from shared.errors import NotFound, UsageTriggersError
 from shared.http import status_of
 
 LANGUAGE_COOKIE = "language"
-LIVE_TASKS_MAX = 500
+LIVE_TASKS_MAX = 10_000
 DONE_TASKS_MAX = 100
 CALENDAR_DAYS = 91
 MORNING = time(9, 0)
