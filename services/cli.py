@@ -17,6 +17,7 @@ from services.commands import (
     deliveries,
     demo,
     distributed,
+    guard,
     imports,
     keys,
     migrate,
@@ -49,6 +50,7 @@ app.add_typer(config.app, name="config")
 app.add_typer(keys.app, name="keys")
 app.add_typer(dead_letters.app, name="dead-letters")
 app.add_typer(deliveries.app, name="deliveries")
+app.add_typer(guard.app, name="guard")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
