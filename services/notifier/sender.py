@@ -32,7 +32,7 @@ log = structlog.get_logger()
 LEASE_US = 60 * 1_000_000
 """Longer than any attempt: two workers send the same delivery only after one of them has died."""
 
-FRESH_US = 1_000_000
+FRESH_US = 3_000_000
 """A letter that waited longer than this in its queue is looked at again before it is sent."""
 
 IN_FLIGHT_PER_CHANNEL_MAX = 10
