@@ -20,11 +20,12 @@ ProductFilter = Annotated[str | None, typer.Option("--product", metavar="ID", he
 @app.command("list")
 def list_outages(product: ProductFilter = None, data: DataOption = None) -> None:
     """List outages, newest first, with what became of them."""
+    import msgspec
     from sqlalchemy import select
 
     from services.commands.store import with_database
     from services.commands.surroundings import read_settings
-    from services.notifier.store import outage_from_row
+    from services.notifier.guard import Outage
     from shared.database import Database
     from shared.schema import outages
 
@@ -35,7 +36,8 @@ def list_outages(product: ProductFilter = None, data: DataOption = None) -> None
 
     async def work(database: Database) -> "list[Outage]":
         async with database.read() as connection:
-            return [outage_from_row(row) for row in (await connection.execute(query)).mappings()]
+            rows = (await connection.execute(query)).mappings()
+            return [msgspec.convert(dict(row), Outage) for row in rows]
 
     for outage in with_database(read_settings(data_dir=data), work):
         print(_line(outage))
