@@ -37,7 +37,8 @@ def list_outages(product: ProductFilter = None, data: DataOption = None) -> None
     async def work(database: Database) -> "list[Outage]":
         async with database.read() as connection:
             rows = (await connection.execute(query)).mappings()
-            return [msgspec.convert(dict(row), Outage) for row in rows]
+            names = Outage.__struct_fields__
+            return [msgspec.convert({name: row[name] for name in names}, Outage) for row in rows]
 
     for outage in with_database(read_settings(data_dir=data), work):
         print(_line(outage))
