@@ -25,6 +25,7 @@ from services.evaluator.statements import (
 )
 from shared import failpoints
 from shared.database import Database
+from shared.erasure import erase_tasks
 from shared.errors import Fenced
 from shared.events import TOPIC_EVENTS, TOPIC_TRIGGERS
 from shared.schema import adopted_products, customers, excused_days, outbox, positions
@@ -219,6 +220,8 @@ async def _write_rows(connection: AsyncConnection, batch: Batch, now_us: int) ->
     partition = batch.position.partition
     await run_bulk(connection, DELETE_CUSTOMERS, batch.erased)
     await run_bulk(connection, DELETE_OUTBOX, batch.erased)
+    for product, customer_id in batch.erased:
+        await erase_tasks(connection, product, customer_id)
     await run_bulk(connection, UPSERT_CUSTOMERS, [_values(row) for row in batch.customers])
     excused = [(partition, product, day) for product, day in batch.excused]
     await run_bulk(connection, INSERT_EXCUSED, excused)

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
-from sqlalchemy import Insert, RowMapping, Select, Table, and_, bindparam, delete, insert, or_, select, update
+from sqlalchemy import Insert, RowMapping, Select, Table, and_, bindparam, insert, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -292,23 +292,6 @@ async def deliveries_of(connection: AsyncConnection, task_id: str) -> list[Deliv
     d = schema.deliveries
     query = select(d).where(d.c.task_id == task_id).order_by(d.c.created_us, d.c.id)
     return [delivery_from_row(row) for row in (await connection.execute(query)).mappings()]
-
-
-async def erase(connection: AsyncConnection, product: str, customer_id: str) -> None:
-    """Forgets a customer: its tasks with everything said about them."""
-    t, d = schema.tasks.c, schema.deliveries.c
-    ids = list(
-        (
-            await connection.execute(select(t.id).where(t.product == product, t.customer_id == customer_id))
-        ).scalars()
-    )
-    for some in _slices(ids):
-        sent = select(d.id).where(d.task_id.in_(some))
-        attempts = schema.attempts
-        await connection.execute(delete(attempts).where(attempts.c.delivery_id.in_(sent)))
-        for table in (schema.deliveries, schema.task_history, schema.task_triggers):
-            await connection.execute(delete(table).where(table.c.task_id.in_(some)))
-        await connection.execute(delete(schema.tasks).where(t.id.in_(some)))
 
 
 # Rows and values

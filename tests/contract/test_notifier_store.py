@@ -17,6 +17,7 @@ from services.notifier.outgoing import Attempt, ChannelState, DeliveryFilter, Ma
 from services.notifier.tasks import acknowledge, finish, snooze
 from shared import schema
 from shared.database import Database, open_postgres, open_sqlite
+from shared.erasure import erase_tasks
 from shared.errors import Fenced
 from shared.events import DeadLetter
 from shared.triggers import Trigger, encode_trigger
@@ -168,7 +169,7 @@ async def test_a_customer_is_forgotten_with_everything_said_about_it(database: D
         async with database.begin() as connection:
             await outgoing.record(connection, [], [attempt])
     async with database.begin() as connection:
-        await store.erase(connection, "reserve", "c-1")
+        await erase_tasks(connection, "reserve", "c-1")
     for table in ("tasks", "task_history", "task_triggers", "deliveries", "attempts"):
         async with database.read() as connection:
             rows = (await connection.execute(select(schema.metadata.tables[table]))).all()
