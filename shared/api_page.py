@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 from fastapi import FastAPI
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup, escape
 from starlette.responses import HTMLResponse
 
 _METHODS = ("get", "put", "post", "patch", "delete")
@@ -21,6 +22,17 @@ _templates = Environment(
 )
 
 Json = Mapping[str, Any]
+
+
+def _prose(text: str) -> Markup:
+    """Text for people, with what stands between backquotes set as code."""
+    pieces = (escape(piece) for piece in text.split("`"))
+    return Markup("").join(
+        Markup("<code>{}</code>").format(piece) if n % 2 else piece for n, piece in enumerate(pieces)
+    )
+
+
+_templates.filters["prose"] = _prose
 
 
 class Block(msgspec.Struct, frozen=True):
@@ -116,7 +128,9 @@ def _operation(document: Json, path: str, method: str, said: Json) -> Operation:
 def _blocks(text: str) -> list[Block]:
     paragraphs = (paragraph.strip("\n") for paragraph in text.split("\n\n"))
     return [
-        Block(dedent(paragraph), paragraph.startswith("    ")) for paragraph in paragraphs if paragraph.strip()
+        Block(dedent(paragraph), paragraph.startswith("    "))
+        for paragraph in paragraphs
+        if paragraph.strip()
     ]
 
 
@@ -177,6 +191,8 @@ def _type(schema: Json) -> str:
     alternatives = schema.get("anyOf") or schema.get("oneOf")
     if alternatives:
         return " or ".join(dict.fromkeys(filter(None, map(_type, alternatives))))
+    if "const" in schema:
+        return json.dumps(schema["const"])
     if "enum" in schema:
         return ", ".join(map(str, schema["enum"]))
     kind = schema.get("format") or schema.get("type") or schema.get("$ref", "").rpartition("/")[2]

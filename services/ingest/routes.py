@@ -79,7 +79,8 @@ def _event_routes(routes: APIRouter, intake: Intake, parts: IngestParts) -> None
 
         A bad event does not fail the others: it is listed under `rejected` and kept as a dead letter.
 
-            curl -d '{"customer_id": "c-17"}' -H "Authorization: Bearer $KEY" http://localhost:8000/v1/events
+            curl -d '{"customer_id": "c-17"}' \\
+              -H "Authorization: Bearer $KEY" http://localhost:8000/v1/events
         """
         key = await intake.key_of(request, "ingest")
         terms = intake.terms(key, request)

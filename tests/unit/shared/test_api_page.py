@@ -27,7 +27,7 @@ def app() -> FastAPI:
 
             curl -X PUT '{"name": "<i>"}'
 
-        And nothing else.
+        And nothing `<else>`.
         """
         return person
 
@@ -50,6 +50,7 @@ async def test_every_operation_is_shown_with_parameters_fields_and_answers() -> 
 
 async def test_text_is_escaped_and_examples_are_set_apart() -> None:
     text = (await page()).text
+    assert "<p>And nothing <code>&lt;else&gt;</code>.</p>" in text
     assert "<title>people &lt;b&gt;</title>" in text
     assert "<pre>curl -X PUT &#39;{&#34;name&#34;: &#34;&lt;i&gt;&#34;}&#39;</pre>" in text
 
