@@ -35,7 +35,7 @@ class Foundations(msgspec.Struct, frozen=True, kw_only=True):
     """What the services stand on.
 
     `random` is for jitter alone; ids that must repeat are derived. `open_client` speaks HTTP to the
-    outside; None: the real one.
+    outside; None: the real one. `upkeep` are the workers that the foundations themselves need.
     """
 
     config: Config
@@ -47,6 +47,7 @@ class Foundations(msgspec.Struct, frozen=True, kw_only=True):
     random: random.Random
     make_id: Callable[[], str] = lambda: str(uuid4())
     open_client: "ClientFactory | None" = None
+    upkeep: Mapping[str, Worker] = {}
 
 
 class Room(msgspec.Struct, kw_only=True):
@@ -87,7 +88,7 @@ def assemble(base: Foundations, services: Collection[Service] = SERVICES) -> Ass
         "notifier": _notifier,
     }
     rooms = [make[service](base) for service in SERVICES if service in services]
-    workers = {name: worker for room in rooms for name, worker in room.workers.items()}
+    workers = {name: worker for room in rooms for name, worker in room.workers.items()} | dict(base.upkeep)
     supervisor = Supervisor(workers)
     app = FastAPI(
         title="usage-triggers",

@@ -3,12 +3,14 @@
 import fcntl
 import os
 import random
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
 from deploy.migrations.upgrade import bring_up, is_current
 from services.bootstrap import Foundations
+from services.retention import Retention
+from services.supervisor import Worker
 from shared.auth import KeyRing
 from shared.clock import Clock, SystemClock
 from shared.config import Config
@@ -53,7 +55,8 @@ async def embedded(config: Config, settings: Settings, clock: Clock) -> AsyncIte
         log = EmbeddedLog(database, clock)
         try:
             await bring_up(database)
-            yield _on(config, settings, clock, database, log)
+            retention = Retention(database, log, clock, hours=settings.kafka_retention_hours)
+            yield _on(config, settings, clock, database, log, upkeep={"retention": retention})
         finally:
             await log.close()
             await database.close()
@@ -144,7 +147,15 @@ def _make_writable(directory: Path) -> None:
         raise SetupError(f"{message}; choose another directory with --data") from error
 
 
-def _on(config: Config, settings: Settings, clock: Clock, database: Database, log: Log) -> Foundations:
+def _on(
+    config: Config,
+    settings: Settings,
+    clock: Clock,
+    database: Database,
+    log: Log,
+    *,
+    upkeep: Mapping[str, Worker] | None = None,
+) -> Foundations:
     return Foundations(
         config=config,
         settings=settings,
@@ -153,4 +164,5 @@ def _on(config: Config, settings: Settings, clock: Clock, database: Database, lo
         log=log,
         keys=KeyRing(database, clock),
         random=random.Random(),
+        upkeep=upkeep or {},
     )
