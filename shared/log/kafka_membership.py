@@ -84,7 +84,8 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc]
         self._own(frozenset())
 
     def on_partitions_assigned(self, assigned: Collection[TopicPartition]) -> None:
-        assert self._member is not None
+        if self._member is None:
+            return  # we are leaving while the group is shared out
         for place in assigned:
             # The member fetches nothing: without a position of its own it would ask for a committed one.
             self._member.seek(place, 0)
