@@ -1,7 +1,7 @@
 """A product that posts usage: it repeats what was not acknowledged, and remembers what was."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date, timedelta
 from types import TracebackType
 from typing import Any, Self
@@ -71,6 +71,24 @@ class Poster:
 
     async def get(self, to: Instance, path: str) -> httpx.Response:
         return await self._client.get(f"{to.url}{path}", headers=self._headers)
+
+    async def metric(self, on: Instance, name: str, **labels: object) -> float | None:
+        """The value of the one metric of that name with these labels; None where there is none yet."""
+        wanted = [f'{label}="{value}"' for label, value in labels.items()]
+        for line in (await self.get(on, "/metrics")).text.splitlines():
+            if line.startswith(f"usage_triggers_{name}") and all(label in line for label in wanted):
+                return float(line.rpartition(" ")[2])
+        return None
+
+    async def until_metric(
+        self, on: Instance, name: str, holds: Callable[[float], bool], **labels: object
+    ) -> float:
+        """The first value of which `holds` is true; raises Ended, or TimeoutError after half a minute."""
+        async with asyncio.timeout(TIMEOUT_SECONDS):
+            while (value := await self.metric(on, name, **labels)) is None or not holds(value):
+                if await on.ended_within(LOOK_EVERY_SECONDS):
+                    raise Ended(f"{on.name} ended with {on.exit_code}")
+        return value
 
     @property
     def _headers(self) -> dict[str, str]:

@@ -12,7 +12,6 @@ import msgspec
 
 from services.evaluator.state import decode_state
 from shared.config import ProductSection
-from shared.errors import UsageTriggersError
 from shared.events import (
     TOPIC_DEAD_LETTERS,
     TOPIC_EVENTS,
@@ -22,7 +21,6 @@ from shared.events import (
     DeadLetter,
     Event,
     Message,
-    ProfileChanged,
     Tick,
     decode,
     record_key,
@@ -90,43 +88,52 @@ def message_of(record: Record) -> Message | None:
     if isinstance(message, Tick | DayExcused):
         return message
     is_ours = record.key == record_key(message.product, message.customer_id)
-    return message if is_ours and message.customer_id else None
+    is_placed = not isinstance(message, Event) or (message.occurred_us or message.occurred_on) is not None
+    return message if is_ours and is_placed and message.customer_id else None
 
 
 def _read_partition(section: ProductSection, records: Sequence[Record]) -> Iterator[tuple[str, Reading]]:
-    entries: dict[str, list[Entry]] = {}
-    shared: list[tuple[int, Entry]] = []  # ticks and days excused, each with its place
-    own: dict[str, list[tuple[int, Entry]]] = {}
+    shared: list[tuple[Record, Entry]] = []  # ticks and days excused
+    own: dict[str, list[tuple[Record, Entry]]] = {}
     for record in records:
         message = message_of(record)
         if message is None:
             continue
-        entry = (record.offset, Entry(record.appended_us, message))
+        entry = (record, Entry(record.appended_us, message))
         if isinstance(message, Tick | DayExcused):
             shared.append(entry)
         elif message.product == PRODUCT:
             own.setdefault(message.customer_id, []).append(entry)
     for customer_id, mine in own.items():
-        entries[customer_id] = [entry for _, entry in sorted([*mine, *shared], key=lambda pair: pair[0])]
-    for customer_id, log in entries.items():
-        yield customer_id, _reading(section, customer_id, log)
+        yield (
+            customer_id,
+            _reading(section, customer_id, sorted([*mine, *shared], key=lambda pair: pair[0].offset)),
+        )
 
 
-def _reading(section: ProductSection, customer_id: str, log: Sequence[Entry]) -> Reading:
+def _reading(section: ProductSection, customer_id: str, log: Sequence[tuple[Record, Entry]]) -> Reading:
     oracle = Oracle(product_id=PRODUCT, customer_id=customer_id, section=section)
     triggers: list[Trigger] = []
     before_erasure: list[Trigger] = []
-    for entry in log:
+    for _, entry in log:
         if isinstance(entry.message, CustomerErased):
             before_erasure += triggers
             triggers = []
-        triggers += oracle.read(entry)
+        try:
+            triggers += oracle.read(entry)
+        except OverflowError:
+            # An instant so far away that no calendar has it.
+            oracle.rejected.append("in_future")
     return Reading(
         triggers=triggers,
         before_erasure=before_erasure,
         days=frozenset(oracle.active.get(("*",), ())),
         refused=oracle.rejected,
     )
+
+
+def _origin(record: Record) -> str:
+    return f"{TOPIC_EVENTS}/{record.partition}/{record.offset}"
 
 
 # What must hold
@@ -196,12 +203,7 @@ def _letters(
     decided = [
         msgspec.json.decode(e.value, type=DeadLetter) for e in seen.outbox if e.topic == TOPIC_DEAD_LETTERS
     ]
-    poison = {
-        f"{TOPIC_EVENTS}/{record.partition}/{record.offset}"
-        for records in read.values()
-        for record in records
-        if message_of(record) is None
-    }
+    poison = {_origin(r) for records in read.values() for r in records if message_of(r) is None}
     found = {letter.origin for letter in decided if letter.reason == "poison"}
     yield from (f"poison put aside without reason: {origin}" for origin in sorted(found - poison))
     yield from (f"poison not put aside: {origin}" for origin in sorted(poison - found))
@@ -221,14 +223,3 @@ def _letters(
 
 def _line(trigger: Trigger) -> str:
     return msgspec.json.encode(trigger).decode()
-
-
-__all__ = [
-    "CustomerErased",
-    "ProfileChanged",
-    "Reading",
-    "UsageTriggersError",
-    "check",
-    "message_of",
-    "read_all",
-]
