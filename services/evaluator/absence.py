@@ -74,14 +74,17 @@ def settle(
     moment = Moment(watermark_us)
     state, notices = _excused(rule, state, past, moment)
     settled = state.settled
+    told_out_until = 0
     day = past.first_inactive(settled + 1)
     while deadline_us(rule, past, day) < watermark_us:
         settled = day
         if past.is_expected(day):
             missed = state.missed | 1 << (day - past.base)
             state = AbsenceState(day, state.told_from, missed, state.told)
-            state, told = tell(rule, state, past, around=day, moment=moment)
-            notices += told
+            if day >= told_out_until:
+                state, told = tell(rule, state, past, around=day, moment=moment)
+                notices += told
+                told_out_until = _told_out_until(rule, state, past, day)
         day = past.first_inactive(day + 1)
     if settled == state.settled:
         return state, notices
@@ -330,13 +333,30 @@ def _may_tell_more(rule: AbsenceRule, state: AbsenceState, past: Past) -> bool:
     if not is_silent(state, past):
         return True
     (episode,) = _episodes(state.missed, past, past.active.bit_length())
+    return not _is_told_out(rule, state, past, episode)
+
+
+def _told_out_until(rule: AbsenceRule, state: AbsenceState, past: Past, day: int) -> int:
+    """Up to which day the episode of the missed `day`, the latest there is, has nothing more to tell.
+
+    A silence of years is then counted, not read anew every day.
+    """
+    last_use = days.highest_below(past.active, day - past.base)
+    *_, episode = _episodes(state.missed, past, 0 if last_use is None else last_use + 1)
+    if not _is_told_out(rule, state, past, episode):
+        return 0
+    return _NEVER if episode.ended_on is None else episode.ended_on
+
+
+def _is_told_out(rule: AbsenceRule, state: AbsenceState, past: Past, episode: Episode) -> bool:
+    """Whether no further missed day of an episode could be told, as long as nothing else changes."""
     told = [stop for stop in state.told if stop.episode == episode.start]
     if told:
-        return any(k > len(episode.missed) for k in rule.again)
+        return not any(k > len(episode.missed) for k in rule.again)
     if past.streak_before(episode.start).length < rule.min_streak:
-        return False
+        return True
     raised = _raised(rule, past, episode)
-    return raised is None or episode.missed[raised.episode_day - 1] >= state.told_from
+    return raised is not None and episode.missed[raised.episode_day - 1] < state.told_from
 
 
 def _excused(

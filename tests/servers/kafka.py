@@ -1,6 +1,5 @@
 """Apache Kafka, one node that is broker and controller (KRaft)."""
 
-import os
 import shutil
 import signal
 import subprocess
@@ -10,6 +9,7 @@ from pathlib import Path
 
 from tests.servers.base import LocalProcess, Missing, Server, free_port
 from tests.servers.containers import Container
+from tests.servers.given import GIVEN
 from tests.servers.jars import KAFKA_VERSION, java, kafka_jars
 
 _CLUSTER_ID = "dXNhZ2UtdHJpZ2dlcnMxMQ"
@@ -165,7 +165,7 @@ def find_kafka(
     beyond the usual (and mean a local one of its own); `listeners` and `advertised.listeners` are
     added to. `format_options` go to `kafka.tools.StorageTool format`, such as `--add-scram`.
     """
-    given = os.environ.get("KAFKA_BOOTSTRAP_SERVERS")
+    given = GIVEN["KAFKA_BOOTSTRAP_SERVERS"]
     if given and not own and not properties:
         return KafkaServer(given)
     port = free_port()

@@ -13,6 +13,7 @@ import asyncpg
 
 from tests.servers.base import LocalProcess, Missing, Server, free_port
 from tests.servers.containers import Container
+from tests.servers.given import GIVEN
 
 POSTGRES_IMAGE = "postgres:17-alpine"
 _READY = b"database system is ready to accept connections"
@@ -142,7 +143,7 @@ def find_postgres(*, own: bool = False) -> PostgresServer:
 
     `own`: not the one that was given, for a test that stops it.
     """
-    given = os.environ.get("DATABASE_URL")
+    given = GIVEN["DATABASE_URL"]
     if given and not own:
         return PostgresServer(given)
     port = free_port()
