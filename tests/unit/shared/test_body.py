@@ -6,15 +6,19 @@ import tracemalloc
 import zlib
 from collections.abc import Iterable
 from contextlib import suppress
+from typing import Annotated
 
+import httpx
 import pytest
+from fastapi import Body, FastAPI
 from hypothesis import given
 from hypothesis import strategies as st
 from starlette.requests import Request
 from starlette.types import Message
 
-from shared.body import BODY_BYTES_MAX, read_body
+from shared.body import BODY_BYTES_MAX, LimitBodies, read_body
 from shared.errors import NotParseable, RequestTimeout, TooLarge, UnsupportedMediaType
+from shared.http import install_errors
 
 
 def request(*chunks: bytes, **headers: str) -> Request:
@@ -113,3 +117,19 @@ async def test_a_body_that_never_comes_is_given_up() -> None:
     waiting = Request({"type": "http", "method": "POST", "path": "/", "headers": []}, receive)
     with pytest.raises(RequestTimeout):
         await read_body(waiting, seconds_max=0.01)
+
+
+async def test_a_route_that_reads_its_body_itself_is_given_no_more_than_the_bound() -> None:
+    app = FastAPI()
+    install_errors(app)
+    app.add_middleware(LimitBodies, bytes_max=20)
+
+    @app.post("/")
+    async def post(names: Annotated[list[str], Body()]) -> int:
+        return len(names)
+
+    transport = httpx.ASGITransport(app=app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://x") as http:
+        fits, exceeds = await http.post("/", json=["a", "b"]), await http.post("/", json=["a" * 20])
+    assert (fits.status_code, fits.json()) == (200, 2)
+    assert (exceeds.status_code, exceeds.json()["code"]) == (413, "too_large")
