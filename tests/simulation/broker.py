@@ -117,7 +117,7 @@ class Broker:
 
 
 class Group:
-    """Who reads a topic together; dealt out in the order of joining."""
+    """Who reads a topic together; every time it is shared out the partitions go round."""
 
     def __init__(self, broker: Broker, topic: str) -> None:
         self.members: list[SimConsumer] = []
@@ -138,7 +138,8 @@ class Group:
     def share_out(self) -> None:
         self.generation += 1
         for at, member in enumerate(self.members):
-            share = frozenset(range(at, self._broker.partition_count, len(self.members)))
+            first = (at + self.generation) % len(self.members)
+            share = frozenset(range(first, self._broker.partition_count, len(self.members)))
             member.share_of(self.generation, share, self._delay())
         for tell in self._broker.on_shared_out:
             tell(self._topic)

@@ -19,10 +19,10 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from sqlalchemy import Connection, CursorResult, Engine, NullPool, create_engine
+from sqlalchemy import Connection, CursorResult, Engine, NullPool, Update, create_engine
 
 from shared.database import Database, translated
-from shared.schema import metadata
+from shared.schema import metadata, positions
 from tests.simulation.machine import Machine
 
 LOCK_SECONDS_MAX = 10.0
@@ -43,6 +43,8 @@ class Disk:
         self.is_away = False
         self.commit_share = 0.0
         self.on_commit: list[Callable[[Machine], None]] = []
+        self.violations: list[str] = []
+        self._places: dict[tuple[str, int], int] = {}
         self.random = random
         self._path = directory / "simulated.db"
         shutil.copyfile(_template(), self._path)
@@ -64,6 +66,19 @@ class Disk:
     def close(self) -> None:
         for made in self._made:
             made.close()
+
+    def committed(self, connection: "SimConnection") -> None:
+        """What has to hold after every single commit: a position never goes back, and whoever has found that
+        somebody else moved one has written nothing."""
+        for reader, partition, offset in self.look("SELECT reader, partition, next_offset FROM positions"):
+            if offset < self._places.get((reader, partition), 0):
+                was = self._places[reader, partition]
+                self.violations.append(f"{reader} partition {partition} went back from {was} to {offset}")
+            self._places[reader, partition] = offset
+        if connection.was_fenced:
+            self.violations.append(f"{connection.machine.name} has committed a batch that was fenced off")
+        for tell in self.on_commit:
+            tell(connection.machine)
 
     def abandon(self, machine: Machine) -> None:
         """The machine is dead: its transactions are rolled back."""
@@ -163,12 +178,16 @@ class SimConnection:
         self._raw = _raw(self._inner)
         self._is_writer = False
         self._is_open = True
+        self.was_fenced = False
         self.dialect = self._inner.dialect
         disk.opened(self)
 
     async def execute(self, statement: Any, parameters: Any = None) -> CursorResult[Any]:
         await self.machine.io(type(statement).__name__)
-        return self._usable().execute(statement, parameters)
+        result = self._usable().execute(statement, parameters)
+        if isinstance(statement, Update) and statement.table is positions and result.rowcount == 0:
+            self.was_fenced = True
+        return result
 
     async def exec_driver_sql(self, statement: str, parameters: Any = None) -> CursorResult[Any]:
         await self.machine.io(statement.lstrip()[:30])
@@ -195,8 +214,7 @@ class SimConnection:
             raise _error("disk I/O error before the commit", _IO_ERROR)
         self._raw.execute("COMMIT")
         self._unlock()
-        for tell in self._disk.on_commit:
-            tell(self.machine)
+        self._disk.committed(self)
         if is_lost:
             raise _error("disk I/O error: who knows whether it is committed", _IO_ERROR)
         await self.machine.io("committed")

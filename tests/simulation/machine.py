@@ -28,7 +28,7 @@ class Machine:
         self._random = random
         self._true_us = true_us
         self._note = note
-        self._fuse: tuple[int, Callable[[], None]] | None = None
+        self._fuse: tuple[int, str, Callable[[], None]] | None = None
         self._tasks: list[asyncio.Task[Any]] = []
         self._bells: dict[str, asyncio.Event] = {}
 
@@ -47,7 +47,7 @@ class Machine:
         if self.is_dead:
             raise Dead
         self._note(self.name, what)
-        if self._fuse is not None:
+        if self._fuse is not None and (not self._fuse[1] or what.startswith(self._fuse[1])):
             self._burn(*self._fuse)
         await asyncio.sleep(self._moment())
         loop = asyncio.get_running_loop()
@@ -64,12 +64,12 @@ class Machine:
 
     # Faults
 
-    def after(self, io_count: int, strike: Callable[[], None]) -> None:
-        """`strike` at the io_count-th exchange from now."""
-        self._fuse = (io_count, strike)
+    def after(self, io_count: int, strike: Callable[[], None], *, at: str = "") -> None:
+        """`strike` at the io_count-th exchange from now, of those whose name begins with `at`."""
+        self._fuse = (io_count, at, strike)
 
-    def _burn(self, left: int, strike: Callable[[], None]) -> None:
-        self._fuse = (left - 1, strike) if left > 1 else None
+    def _burn(self, left: int, at: str, strike: Callable[[], None]) -> None:
+        self._fuse = (left - 1, at, strike) if left > 1 else None
         if left <= 1:
             strike()
 

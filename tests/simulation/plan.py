@@ -264,9 +264,9 @@ class _Draw:
 
     def _history(self, customer: str) -> list[_Use]:
         """The weeks before, imported in pieces and in any order."""
-        sent = self._at() if self.chance(0.5) else 0.0
+        sent, days = (self._at(), LATE_WINDOW_DAYS - 1) if self.chance(0.5) else (0.0, 20)
         uses = []
-        for day in range(self.random.randint(1, 20)):
+        for day in range(self.random.randint(1, days)):
             occurred = sent - day * DAY - self.random.uniform(0, DAY)
             fields = {
                 "customer_id": customer,
