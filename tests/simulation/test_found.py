@@ -27,3 +27,14 @@ def test_a_corrected_profile_judges_no_day_anew_that_passed_during_a_pause() -> 
     _corrected(story, "2026-03-08 15:30", Profile(calendar=Calendar()))
     story.tick("2026-03-08 16:00").tick("2026-03-09 15:00")
     assert first_difference(section(rules), story.entries) is None
+
+
+def test_a_move_taken_back_on_the_same_day_cuts_no_day_short() -> None:
+    """Seeds 4 and 94: a day that a move would cut short was passed over at once, while the move could still
+    be taken back; then nobody was called for it."""
+    rules = {"stopped": {"kind": "absence", "cutoff": "00:30", "grace": "0s"}}
+    story = Story().excuse("2026-03-06", read="2026-03-03 08:00").use("2026-03-04 02:16")
+    story.profile("2026-03-04 03:49", time_zone="Asia/Kathmandu")
+    story.profile("2026-03-04 03:53", time_zone="UTC")
+    story.tick("2026-03-06 00:31")
+    assert first_difference(section(rules), story.entries) is None
