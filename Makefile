@@ -1,7 +1,7 @@
 # Every target does its own set-up: on a fresh machine only Python 3.11 or later is needed.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo test check fmt lock clean bench-backtest bench-serve-start bench-event-to-webhook
+.PHONY: help setup run demo test test-faults simulate check fmt lock clean bench-calls bench-backtest bench-serve-start bench-event-to-webhook
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -11,6 +11,8 @@ PYTHON ?= $(shell for p in python3 python3.11 python3.12 python3.13 python; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 UV ?= $(shell command -v uv)
 PYTEST_ARGS ?=
+SEEDS ?= 1000
+START ?= 0
 LOCK_ARGS := --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
 
 help: ## explain every target
@@ -40,8 +42,14 @@ run: $(READY) ## all three services in one process on http://127.0.0.1:8000, dat
 demo: $(READY) ## the main job on lifelike usage: stops turn into calls before your eyes
 	@$(BIN)/usage-triggers demo
 
-test: $(READY) ## every test
-	@$(BIN)/pytest $(PYTEST_ARGS)
+test: $(READY) ## every test but the fault suite; brings up its own Kafka and PostgreSQL
+	@$(BIN)/python -m tests.servers $(BIN)/pytest -n 3 --dist loadfile --ignore tests/faults $(PYTEST_ARGS)
+
+test-faults: $(READY) ## kill, freeze, cut off and confuse the real processes and servers (long)
+	@$(BIN)/pytest tests/faults $(PYTEST_ARGS)
+
+simulate: $(READY) ## SEEDS=1000 START=0: the whole pipeline under drawn faults, against the oracle
+	@$(BIN)/python -m tests.simulation --seeds $(SEEDS) --start $(START)
 
 check: $(READY) ## style, types and the direction of imports
 	@$(BIN)/ruff check .
@@ -55,6 +63,9 @@ fmt: $(READY) ## format the code
 
 bench-backtest: $(READY) ## active days a second through the core, and the whole backtest command
 	@$(BIN)/python -m bench.backtest
+
+bench-calls: $(READY) ## false calls a year, and true stops called on the first and second day
+	@$(BIN)/python -m bench.calls
 
 bench-serve-start: $(READY) ## cold start to /readyz, and memory with 100,000 customers
 	@$(BIN)/python -m bench.serve_start
