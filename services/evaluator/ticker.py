@@ -61,7 +61,13 @@ class Ticker:
         """Tell the time where it is due; True if it was told anywhere."""
         now_us = self._clock.now_us()
         awaiting = self._awaiting()
-        self._told_us = {number: at_us for number, at_us in self._told_us.items() if number in awaiting}
+        # A partition that is swept, or claimed anew, is remembered meanwhile: else it would be told the time
+        # the moment it is back, however often that happens.
+        self._told_us = {
+            number: at_us
+            for number, at_us in self._told_us.items()
+            if number in awaiting or now_us - at_us < APART_MIN_US
+        }
         if now_us < self._latest_us:
             self._note_set_back(self._latest_us - now_us)
             return False

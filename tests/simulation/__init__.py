@@ -1,1 +1,1 @@
-"""The whole pipeline in one deterministic event loop: its real workers on a simulated log, disk and network."""
+"""The whole pipeline in one deterministic loop: its real workers on a simulated log, disk and network."""

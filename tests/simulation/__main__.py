@@ -28,7 +28,9 @@ def main() -> int:
         say=lambda line: print(line, flush=True),
         failures_max=arguments.failures_max,
     )
-    print(f"{failed} of {arguments.seeds} seeds failed" if failed else f"{arguments.seeds} seeds, none failed")
+    print(
+        f"{failed} of {arguments.seeds} seeds failed" if failed else f"{arguments.seeds} seeds, none failed"
+    )
     return 1 if failed else 0
 
 

@@ -59,7 +59,9 @@ class Chaos:
         per_day = self._random.choice((0.0, 1.0, 2.0, 4.0, 8.0))
         if per_day and self._random.random() < 0.5:
             # In every other run nobody ever hears of a rebalance in time: two read one partition for hours.
-            self._slowness = self._world.broker.faults.unnoticed_seconds_max = self._random.choice((HOUR, DAY))
+            self._slowness = self._world.broker.faults.unnoticed_seconds_max = self._random.choice(
+                (HOUR, DAY)
+            )
         moments = sorted(self._random.random() * ends_at for _ in range(round(per_day * ends_at / DAY)))
         loop = asyncio.get_running_loop()
         for moment in moments:

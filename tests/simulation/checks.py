@@ -247,8 +247,11 @@ def _every_trigger_has_its_task(world: World, history: History) -> Iterator[str]
             *history.key,
         )
     )
-    over = _taken_back(_first_of_each(_published(world, history.key)))
-    for trigger in _first_of_each(_published(world, history.key)):
+    # What was published of a customer before it was erased is nobody's business any more.
+    standing = history.triggers if history.was_erased else _published(world, history.key)
+    triggers = _first_of_each(standing)
+    over = _taken_back(triggers)
+    for trigger in triggers:
         if plan_for(trigger, world.plan.config, 0) is None:
             continue
         task = tasks.get(known.get(trigger.id, ""))
@@ -262,6 +265,8 @@ def _every_trigger_has_its_task(world: World, history: History) -> Iterator[str]
     opened = [task for task in tasks.values() if task.is_live]
     if len({(task.rule, task.trigger.type) for task in opened}) != len(opened):
         yield f"{history.key} has two open tasks of one rule"
+    for task_id in sorted(tasks.keys() - {trigger.id for trigger in triggers}):
+        yield f"{history.key} was erased, and task {task_id} speaks of it"
 
 
 def _taken_back(triggers: Iterable[Trigger]) -> set[str]:
@@ -296,7 +301,9 @@ def _its_deliveries(world: World, trigger: Trigger, task: Task | None) -> Iterat
         rows = world.disk.look("SELECT state FROM deliveries WHERE id = ?", f"{trigger.id}.{channel}")
         if not rows:
             yield f"{trigger.id} was never meant for {channel}"
-        elif rows[0][0] == "cancelled" and task is not None and task.is_live and trigger.id == task.trigger.id:
+        elif (
+            rows[0][0] == "cancelled" and task is not None and task.is_live and trigger.id == task.trigger.id
+        ):
             yield f"{trigger.id} was withdrawn from {channel} though its task is open"
 
 

@@ -1,9 +1,9 @@
 """The database of a run: a real SQLite file under the real stores, reached over connections that can fail.
 
-The stores are given what looks like an `AsyncConnection`, without aiosqlite's threads: each statement is an
-exchange of the machine it runs on, and then SQLAlchemy's own. One writer at a time, as SQLite has it; the wait
-for the write lock, the server that ends the transaction of a client it has not heard of, and the lost answer
-to COMMIT are simulated (decision record 0061).
+The stores are given what looks like an `AsyncConnection`, without aiosqlite's threads: each statement is
+an exchange of the machine it runs on, and then SQLAlchemy's own. One writer at a time, as SQLite has it;
+the wait for the write lock, the server that ends the transaction of a client it has not heard of, and the
+lost answer to COMMIT are simulated (decision record 0061).
 """
 
 import asyncio

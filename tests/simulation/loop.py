@@ -12,7 +12,7 @@ class NoRest(Exception):
 
 
 class VirtualLoop(asyncio.BaseEventLoop):
-    """Runs callbacks in the order in which they became due; reads no clock, opens no socket, starts no thread.
+    """Runs callbacks in the order in which they became due; has no clock, no socket and no thread.
 
     `time()` is in seconds from 0. Raises NoRest out of `run_until_complete`.
     """

@@ -1,4 +1,4 @@
-"""A simulated machine: a clock of its own, tasks that die with it, and the awaits at which a fault strikes."""
+"""A simulated machine: a clock of its own, tasks that die with it, awaits at which faults strike."""
 
 import asyncio
 from collections.abc import Callable, Coroutine
@@ -51,7 +51,7 @@ class Machine:
             self._burn(*self._fuse)
         await asyncio.sleep(self._moment())
         loop = asyncio.get_running_loop()
-        while self.frozen_until > loop.time():
+        while self.frozen_until > loop.time():  # noqa: ASYNC110 (it may be frozen again meanwhile)
             await asyncio.sleep(self.frozen_until - loop.time())
         if self.is_dead:
             raise Dead

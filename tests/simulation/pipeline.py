@@ -130,7 +130,7 @@ class Service:
 
     async def _held_back(self, worker: str) -> None:
         loop = asyncio.get_running_loop()
-        while (seconds := self.lag.get(worker, 0.0) - loop.time()) > 0:
+        while (seconds := self.lag.get(worker, 0.0) - loop.time()) > 0:  # noqa: ASYNC110 (it may grow)
             await asyncio.sleep(seconds)
 
     def _until(self, at_us: int | None) -> float:
@@ -181,7 +181,7 @@ class _Here:
 
 @cache
 def _application() -> FastAPI:
-    """Ingest keeps no state, and building its routes takes longer than many a run: one serves all machines."""
+    """Ingest keeps no state, and its routes take longer to build than many a run: one serves all machines."""
     sections = {name: {"late_window": f"{LATE_WINDOW_DAYS}d"} for name in PRODUCTS}
     here: Any = _Here()
     return create_app(
@@ -240,7 +240,7 @@ class EvaluatorService(Service):
         owned, noticed = self.evaluator.partitions(), self.log.notice_count
         is_moved = await self.evaluator.step()
         if is_moved:
-            self.ring("ticker")
+            asyncio.get_running_loop().call_later(self.random.random() * 600, self.machine.ring, "ticker")
         if self.evaluator.partitions() != owned:
             self.ring("relay")
         # What a fetch has learnt of the group is acted upon by the next step.

@@ -1,4 +1,4 @@
-"""What a run is made of, drawn from its seed: products, customers with habits and silences, what they send."""
+"""What a run is made of, drawn from its seed: products, customers, their habits, and what they send."""
 
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta

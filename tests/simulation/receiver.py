@@ -1,4 +1,4 @@
-"""Those who receive webhooks and messages: they answer, refuse, fall silent before or after having taken one."""
+"""Those who receive webhooks and messages: they answer, refuse, or fall silent before or after taking one."""
 
 import asyncio
 from collections import defaultdict

@@ -1,8 +1,11 @@
-"""What the simulation has found in the core, cut down to a diary each: oracle and engine agree on it now."""
+"""What the simulation has found, cut down to a diary or a few steps each."""
 
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 
-from shared.events import Calendar, Profile, ProfileChanged
+from services.evaluator.ticker import Ticker
+from shared.clock import ManualClock
+from shared.events import TOPIC_EVENTS, Calendar, Profile, ProfileChanged
+from tests.fakes.log import MemoryLog
 from tests.histories import CUSTOMER, PRODUCT, Story, section
 from tests.oracle.log import Entry
 from tests.property.compare import first_difference
@@ -38,3 +41,17 @@ def test_a_move_taken_back_on_the_same_day_cuts_no_day_short() -> None:
     story.profile("2026-03-04 03:53", time_zone="UTC")
     story.tick("2026-03-06 00:31")
     assert first_difference(section(rules), story.entries) is None
+
+
+async def test_a_partition_that_comes_and_goes_is_not_told_the_time_each_time_it_comes() -> None:
+    """Seed 132: two evaluators who disputed a partition claimed it by turns, each claim brought a tick, and
+    each tick the next claim; a sweep between two ticks has the same effect."""
+    clock = ManualClock(datetime(2026, 3, 2, tzinfo=UTC))
+    log = MemoryLog(clock)
+    awaiting: dict[int, int | None] = {}
+    ticker = Ticker(log=log, clock=clock, awaiting=lambda: awaiting, every_seconds=5)
+    for turn in range(3000):
+        awaiting = {0: None} if turn % 2 else {}
+        await ticker.step()
+        clock.advance(timedelta(milliseconds=1))
+    assert 0 < len(log.records(TOPIC_EVENTS)) <= 1 + 3 / 0.5

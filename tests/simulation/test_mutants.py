@@ -141,7 +141,7 @@ def test_a_service_with_one_thing_wrong_is_found_out(mutant: Mutant, copy: Path)
 
 
 def _write(path: Path, text: str) -> None:
-    """Each text has a time of its own, for by that Python knows whether what it has compiled is still good."""
+    """Each text has a time of its own: by that Python knows whether what it has compiled is still good."""
     newer = path.stat().st_mtime + 10
     path.write_text(text)
     os.utime(path, (newer, newer))

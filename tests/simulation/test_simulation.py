@@ -1,4 +1,4 @@
-"""The whole pipeline under drawn failures: every seed ends as the oracle says; a seed is a run, to the letter.
+"""The whole pipeline under drawn failures: every seed ends as the oracle says, and is one run, to the letter.
 
 `SIMULATION_SEEDS` says how many (60), `SIMULATION_START` from which on (0); `make simulate` runs more.
 """
@@ -92,7 +92,7 @@ def test_a_run_in_which_everybody_waits_for_ever_ends(loop: VirtualLoop) -> None
 
 def test_a_run_that_never_rests_ends(loop: VirtualLoop) -> None:
     async def restless() -> None:
-        while loop.is_running():
+        while loop.is_running():  # noqa: ASYNC110 (that it never ends is the point)
             await asyncio.sleep(1)
 
     task = loop.create_task(restless())

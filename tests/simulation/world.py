@@ -112,7 +112,7 @@ class World:
             self._call_customers(),
             chaos.run(self.plan.ends_at),
         )
-        while any(service.machine.is_frozen for service in self.alive()):
+        while any(service.machine.is_frozen for service in self.alive()):  # noqa: ASYNC110 (virtual time)
             await asyncio.sleep(LOOK_SECONDS)
         await asyncio.sleep(self.random.random() * 4 * DAY)
         for service in self.alive():
