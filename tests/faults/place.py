@@ -283,7 +283,9 @@ class EmbeddedPlace(Place):
         self.data = self.directory / "data"
         self.data.mkdir(exist_ok=True)
         self.database = open_sqlite(self.data / DATABASE_NAME)
-        self.log = EmbeddedLog(self.database, SystemClock(), partitions=EMBEDDED_PARTITIONS)
+        self.log = self.embedded_log = EmbeddedLog(
+            self.database, SystemClock(), partitions=EMBEDDED_PARTITIONS
+        )
 
     async def close(self) -> None:
         await self.log.close()
@@ -293,7 +295,7 @@ class EmbeddedPlace(Place):
         return {**super().environment(), "USAGE_TRIGGERS_DATA": str(self.data)}
 
     async def ends(self) -> dict[int, int]:
-        return {p: await self.log.end(TOPIC_EVENTS, p) for p in range(PARTITIONS)}
+        return {p: await self.embedded_log.end(TOPIC_EVENTS, p) for p in range(PARTITIONS)}
 
     async def records(self, topic: str) -> dict[int, list[Record]]:
         query = select(log_records).where(log_records.c.topic == topic)

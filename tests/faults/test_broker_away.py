@@ -169,7 +169,7 @@ async def _partitions(place: Place, names: Sequence[str] = ()) -> dict[str, int]
 async def _forget_all_of(place: Place, partition: int) -> None:
     """As if its retention had been too short: everything in it goes, read or not."""
     if isinstance(place, EmbeddedPlace):
-        newest = await place.log.end(TOPIC_EVENTS, partition) - 1
+        newest = await place.embedded_log.end(TOPIC_EVENTS, partition) - 1
         table = log_records.c
         async with place.database.begin() as connection:
             await connection.execute(

@@ -4,6 +4,7 @@ import asyncio
 import sqlite3
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 import asyncpg
@@ -90,10 +91,10 @@ async def test_a_commit_whose_answer_is_lost_has_one_effect(
     both = await place.start()
     async with Poster(await place.make_key()) as poster:
         for number in range(COMMITS_LOST):
-            lost_before = database_line.lost_count
             database_line.lose_answer_to(lambda request: b"COMMIT" in request)
             await play(place, poster, both, number)
-            await _until(place, both, lambda before=lost_before: database_line.lost_count > before)
+            lost_min = number + 1
+            await _until(place, both, partial(_has_lost, database_line, lost_min))
         await check(place, acknowledged=poster.acknowledged, seen=await place.rest(alive=both))
         assert database_line.lost_count >= COMMITS_LOST
 
@@ -183,7 +184,7 @@ async def _run_on_and_put_back(
     await play(place, poster, both, _ONE)
     await place.rest(alive=both)
     assert await both.end() == 0
-    items = [
+    items: list[Sequence[Item]] = [
         [use(f"later-{i}", on=days_ago(ago), id=f"later-{i}-{ago}") for ago in range(8, 3, -1)]
         for i in range(5)
     ]
@@ -198,6 +199,10 @@ async def _run_on_and_put_back(
 
     await put_back(again)
     return seen[0], items
+
+
+def _has_lost(line: Proxy, count: int) -> bool:
+    return line.lost_count >= count
 
 
 async def _until(place: Place, alive: Instance, holds: Callable[[], bool]) -> None:

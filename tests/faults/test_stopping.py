@@ -43,10 +43,9 @@ async def test_ingests_replaced_one_after_the_other_lose_nothing(open_distribute
     async with Poster(await place.make_key()) as poster:
         async with _load(poster, lambda: serving[-1]):
             for i in range(TIMES):
-                before = len(poster.acknowledged)
                 serving.append(await place.start(("ingest",), name=f"next-{i}"))
                 assert await serving[-2].end() == 0
-                await place.until(lambda _, before=before: len(poster.acknowledged) > before + POSTED_MIN)
+                await _post_some(place, poster)
         await check(place, acknowledged=poster.acknowledged, seen=await place.rest())
 
 
@@ -56,14 +55,19 @@ async def test_one_process_stopped_under_load_finishes_what_it_accepted(open_emb
     async with Poster(await place.make_key()) as poster:
         async with _load(poster, lambda: serving[-1]):
             for i in range(TIMES):
-                before = len(poster.acknowledged)
-                await place.until(lambda _, before=before: len(poster.acknowledged) > before + POSTED_MIN)
+                await _post_some(place, poster)
                 begun = monotonic()
                 assert await serving[-1].end() == 0
                 serving.append(await place.start(name=f"next-{i}"))
                 assert monotonic() - begun < HANDED_OVER_SECONDS_MAX
         seen = await place.rest(alive=serving[-1])
         await check(place, acknowledged=poster.acknowledged, seen=seen)
+
+
+async def _post_some(place: Place, poster: Poster) -> None:
+    """Returns once so many more events have been acknowledged."""
+    wanted = len(poster.acknowledged) + POSTED_MIN
+    await place.until(lambda _: len(poster.acknowledged) > wanted)
 
 
 @asynccontextmanager
