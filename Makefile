@@ -13,8 +13,6 @@ UV ?= $(shell command -v uv)
 PYTEST_ARGS ?=
 SEEDS ?= 1000
 START ?= 0
-SEEDS ?= 1000
-START ?= 0
 LOCK_ARGS := --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
 
 help: ## explain every target
@@ -62,9 +60,6 @@ check: $(READY) ## style, types and the direction of imports
 fmt: $(READY) ## format the code
 	@$(BIN)/ruff check --fix --quiet .
 	@$(BIN)/ruff format .
-
-simulate: $(READY) ## the whole pipeline under drawn failures: make simulate SEEDS=10000 START=a-number-or-commit
-	@$(BIN)/python -m tests.simulation --seeds $(SEEDS) --start $(START)
 
 bench-backtest: $(READY) ## active days a second through the core, and the whole backtest command
 	@$(BIN)/python -m bench.backtest
