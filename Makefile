@@ -43,7 +43,7 @@ demo: $(READY) ## the main job on lifelike usage: stops turn into calls before y
 	@$(BIN)/usage-triggers demo
 
 test: $(READY) ## every test but the fault suite; brings up its own Kafka and PostgreSQL
-	@$(BIN)/python -m tests.servers $(BIN)/pytest -n 3 --dist loadfile --ignore tests/faults $(PYTEST_ARGS)
+	@$(BIN)/python -m tests.servers $(BIN)/pytest -n 2 --dist loadfile --ignore tests/faults $(PYTEST_ARGS)
 
 test-faults: $(READY) ## kill, freeze, cut off and confuse the real processes and servers (long)
 	@$(BIN)/pytest tests/faults $(PYTEST_ARGS)
