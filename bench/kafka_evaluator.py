@@ -1,0 +1,197 @@
+"""Events a second of the evaluator on real Kafka and PostgreSQL, against a bare client that only decodes.
+
+    python -m bench.kafka_evaluator [--events 200000] [--a-day 20] [--rounds 5]
+
+Both read the same topic from its beginning, in turns, in one process: the bare one is aiokafka's `getmany`
+and msgspec's decoding of every record; the evaluator also folds, and writes to a database that is empty each
+time. `--a-day` is how many events a customer has on a day: only the first of them changes anything.
+"""
+
+import argparse
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from random import Random
+from statistics import median
+
+import msgspec
+from aiokafka import AIOKafkaConsumer, TopicPartition
+
+from deploy.migrations.upgrade import bring_up
+from services.evaluator.rules import Product, compile_product
+from services.evaluator.store import READER, EvaluatorStore
+from services.evaluator.worker import RECORDS_PER_FETCH_MAX, Evaluator
+from shared import metrics
+from shared.clock import SystemClock
+from shared.config import default_config
+from shared.database import open_postgres
+from shared.events import TOPIC_EVENTS, Event, decode, encode, record_key
+from shared.log import Message
+from shared.log.kafka import KafkaLog
+from shared.log.kafka_connection import KafkaConnection
+from shared.log.topics import TOPICS, ensure_topics, topic_plan
+from shared.settings import Settings
+from tests.servers import KafkaServer, PostgresServer, find_kafka, find_postgres
+
+PARTITIONS = 4
+SEED = 20
+APPENDED_AT_ONCE = 5_000
+DAYS = 5
+DAY_US = 86_400_000_000
+TARGET = 0.4
+
+
+class Load(msgspec.Struct, frozen=True, kw_only=True):
+    """How many events of how many customers; the last ones of `DAYS` days, as a busy week has them."""
+
+    events: int
+    customers: int
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--events", type=int, default=200_000)
+    parser.add_argument("--a-day", type=int, default=20)
+    parser.add_argument("--rounds", type=int, default=5)
+    given = parser.parse_args()
+    kafka = find_kafka(own=True)
+    try:
+        postgres = find_postgres(own=True)
+        try:
+            load = Load(events=given.events, customers=given.events // DAYS // given.a_day)
+            asyncio.run(_measure(kafka, postgres, load, given.rounds))
+        finally:
+            postgres.close()
+    finally:
+        kafka.close()
+
+
+async def _measure(kafka: KafkaServer, postgres: PostgresServer, load: Load, rounds: int) -> None:
+    async with _log(kafka) as log:
+        await _fill(log, load)
+        ends = await _ends(kafka)
+        count = sum(ends.values())
+        bare: list[float] = []
+        ours: list[float] = []
+        for number in range(rounds):
+            bare.append(count / await _bare(kafka, ends))
+            ours.append(count / await _evaluator(log, postgres, ends))
+            print(f"round {number + 1}: bare {bare[-1]:,.0f}/s, evaluator {ours[-1]:,.0f}/s", flush=True)
+    ratio = median(ours) / median(bare)
+    print(
+        f"{load.events:,} events of {load.customers:,} customers over {DAYS} days, {PARTITIONS} partitions; "
+        f"medians of {rounds}: bare {median(bare):,.0f}/s, evaluator {median(ours):,.0f}/s, "
+        f"ratio {ratio:.2f} (target {TARGET})"
+    )
+
+
+@asynccontextmanager
+async def _log(kafka: KafkaServer) -> AsyncIterator[KafkaLog]:
+    connection = KafkaConnection(bootstrap_servers=kafka.bootstrap_servers)
+    settings = Settings.model_validate({"KAFKA_PARTITIONS": PARTITIONS})
+    await ensure_topics(connection, [topic_plan(name, settings) for name in TOPICS])
+    log = KafkaLog(connection, SystemClock())
+    try:
+        yield log
+    finally:
+        await log.close()
+
+
+async def _fill(log: KafkaLog, load: Load) -> None:
+    """Day by day, everybody in any order: most events find their customer active already."""
+    random = Random(SEED)
+    now_us = SystemClock().now_us()
+    waiting: list[Message] = []
+    for i in range(load.events):
+        ago = DAYS - 1 - i * DAYS // load.events
+        waiting.append(_use(f"c-{random.randrange(load.customers)}", i, now_us - ago * DAY_US))
+        if len(waiting) == APPENDED_AT_ONCE:
+            await log.append(TOPIC_EVENTS, waiting)
+            waiting = []
+    await log.append(TOPIC_EVENTS, waiting)
+
+
+def _use(customer_id: str, number: int, occurred_us: int) -> Message:
+    event = Event(
+        product="default",
+        customer_id=customer_id,
+        event_id=f"e-{number}",
+        event="reservation.created",
+        occurred_us=occurred_us,
+        received_us=occurred_us,
+        properties={"seats": 4, "channel": "web"},
+    )
+    return Message(value=encode(event), key=record_key("default", customer_id))
+
+
+def _places() -> list[TopicPartition]:
+    return [TopicPartition(TOPIC_EVENTS, number) for number in range(PARTITIONS)]
+
+
+async def _ends(kafka: KafkaServer) -> dict[int, int]:
+    async with _client(kafka) as consumer:
+        return {place.partition: end for place, end in (await consumer.end_offsets(_places())).items()}
+
+
+async def _bare(kafka: KafkaServer, ends: dict[int, int]) -> float:
+    """Seconds from the first question to the last record decoded."""
+    async with _client(kafka) as consumer:
+        consumer.assign(_places())
+        for place in _places():
+            consumer.seek(place, 0)
+        left = sum(ends.values())
+        begun = time.perf_counter()
+        while left > 0:
+            found = await consumer.getmany(timeout_ms=500, max_records=RECORDS_PER_FETCH_MAX)
+            for records in found.values():
+                for record in records:
+                    decode(record.value)
+                left -= len(records)
+        return time.perf_counter() - begun
+
+
+@asynccontextmanager
+async def _client(kafka: KafkaServer) -> AsyncIterator[AIOKafkaConsumer]:
+    consumer = AIOKafkaConsumer(bootstrap_servers=kafka.bootstrap_servers, enable_auto_commit=False)
+    await consumer.start()
+    try:
+        yield consumer
+    finally:
+        await consumer.stop()
+
+
+async def _evaluator(log: KafkaLog, postgres: PostgresServer, ends: dict[int, int]) -> float:
+    """Seconds from the moment it has all partitions to the last record folded."""
+    url = await postgres.create_database()
+    database = open_postgres(url)
+    try:
+        await bring_up(database)
+        evaluator = Evaluator(
+            log=log, store=EvaluatorStore(database), products=_products(), clock=SystemClock()
+        )
+        until = _records_read() + sum(ends.values())
+        while len(evaluator.partitions()) < PARTITIONS:
+            await evaluator.step()
+        begun = time.perf_counter()
+        while _records_read() < until:
+            await evaluator.step()
+        seconds = time.perf_counter() - begun
+        await evaluator.close()
+        return seconds
+    finally:
+        await database.close()
+        await postgres.drop_database(url)
+
+
+def _records_read() -> float:
+    labels = {"reader": READER}
+    return metrics.REGISTRY.get_sample_value("usage_triggers_records_read_total", labels) or 0.0
+
+
+def _products() -> dict[str, Product]:
+    return {name: compile_product(name, section) for name, section in default_config().products.items()}
+
+
+if __name__ == "__main__":
+    main()
