@@ -16,7 +16,8 @@ SLOW_CONNECTIONS = 200
 
 
 def client(served: Served) -> httpx.AsyncClient:
-    return httpx.AsyncClient(base_url=served.url, headers={"Authorization": f"Bearer {served.key}"})
+    headers = {"Authorization": f"Bearer {served.key}"}
+    return httpx.AsyncClient(base_url=served.url, headers=headers, timeout=60)  # a busy machine is no fault
 
 
 @asynccontextmanager
