@@ -1,7 +1,7 @@
 # Every target does its own set-up: on a fresh machine only Python 3.11 or later is needed.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo test test-faults simulate check fmt lock clean bench-calls bench-backtest bench-serve-start bench-event-to-webhook
+.PHONY: help setup run demo test test-faults test-simulation simulate check fmt lock clean bench-calls bench-backtest bench-serve-start bench-event-to-webhook
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -42,11 +42,15 @@ run: $(READY) ## all three services in one process on http://127.0.0.1:8000, dat
 demo: $(READY) ## the main job on lifelike usage: stops turn into calls before your eyes
 	@$(BIN)/usage-triggers demo
 
-test: $(READY) ## every test but the fault suite; brings up its own Kafka and PostgreSQL
-	@$(BIN)/python -m tests.servers $(BIN)/pytest -n 2 --dist loadfile --ignore tests/faults $(PYTEST_ARGS)
+test: $(READY) ## every test but faults and simulation; brings up its own Kafka and PostgreSQL
+	@$(BIN)/python -m tests.servers $(BIN)/pytest -n 2 --dist loadfile \
+		--ignore tests/faults --ignore tests/simulation $(PYTEST_ARGS)
 
 test-faults: $(READY) ## kill, freeze, cut off and confuse the real processes and servers (long)
 	@$(BIN)/pytest tests/faults $(PYTEST_ARGS)
+
+test-simulation: $(READY) ## the simulation's own tests and mutants (long)
+	@$(BIN)/pytest -n 2 tests/simulation $(PYTEST_ARGS)
 
 simulate: $(READY) ## SEEDS=1000 START=0: the whole pipeline under drawn faults, against the oracle
 	@$(BIN)/python -m tests.simulation --seeds $(SEEDS) --start $(START)
