@@ -1,19 +1,18 @@
 """F24: processes stop and start under load, one after the other, and no acknowledged event is lost."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from time import monotonic
 
 from tests.faults.conftest import OpenDistributed, OpenEmbedded
-from tests.faults.launching import Instance
+from tests.faults.load import all_move, load
 from tests.faults.place import PARTITIONS, Place
-from tests.faults.poster import Poster, days_ago, use
+from tests.faults.poster import Poster
 from tests.faults.verdict import check
 
 HANDED_OVER_SECONDS_MAX = 10.0
 TIMES = 3
-EVENTS_PER_POST = 10
 POSTED_MIN = 100
 
 
@@ -25,11 +24,11 @@ async def test_evaluators_replaced_one_after_the_other_hand_over_in_a_few_second
     async with Poster(await place.make_key()) as poster:
         old = [await place.start(("evaluator",), name=f"old-{i}") for i in (1, 2)]
         await place.until(lambda seen: len(seen.positions) == PARTITIONS)
-        async with _load(poster, lambda: ingest), _watched(place) as gaps:
+        async with load(poster, lambda: ingest), _watched(place) as gaps:
             for i, instance in enumerate(old):
                 assert await instance.end() == 0
                 await place.start(("evaluator",), name=f"new-{i}")
-                await _all_move(place)
+                await all_move(place)
         await check(place, acknowledged=poster.acknowledged, seen=await place.rest())
         assert len(poster.acknowledged) >= POSTED_MIN
     assert max(gaps.values()) < HANDED_OVER_SECONDS_MAX, gaps
@@ -41,7 +40,7 @@ async def test_ingests_replaced_one_after_the_other_lose_nothing(open_distribute
     await place.start(("evaluator",))
     serving = [await place.start(("ingest",), name="first")]
     async with Poster(await place.make_key()) as poster:
-        async with _load(poster, lambda: serving[-1]):
+        async with load(poster, lambda: serving[-1]):
             for i in range(TIMES):
                 serving.append(await place.start(("ingest",), name=f"next-{i}"))
                 assert await serving[-2].end() == 0
@@ -53,7 +52,7 @@ async def test_one_process_stopped_under_load_finishes_what_it_accepted(open_emb
     place = await open_embedded()
     serving = [await place.start(name="first")]
     async with Poster(await place.make_key()) as poster:
-        async with _load(poster, lambda: serving[-1]):
+        async with load(poster, lambda: serving[-1]):
             for i in range(TIMES):
                 await _post_some(place, poster)
                 begun = monotonic()
@@ -68,44 +67,6 @@ async def _post_some(place: Place, poster: Poster) -> None:
     """Returns once so many more events have been acknowledged."""
     wanted = len(poster.acknowledged) + POSTED_MIN
     await place.until(lambda _: len(poster.acknowledged) > wanted)
-
-
-@asynccontextmanager
-async def _load(poster: Poster, to: Callable[[], Instance]) -> AsyncIterator[None]:
-    """A client that posts as fast as it is answered, and sends again what was not acknowledged."""
-    stop = asyncio.Event()
-
-    async def post() -> None:
-        number = 0
-        while not stop.is_set():
-            items = [
-                use(f"l-{number}-{i}", on=days_ago(ago), id=f"l-{number}-{i}-{ago}")
-                for i in range(EVENTS_PER_POST // 5)
-                for ago in range(9, 4, -1)
-            ]
-            number += 1
-            instance = to()
-            if await poster.post(instance, items) != 202:
-                await instance.ended_within(0.1)
-                await _repeat(poster, to)
-        await _repeat(poster, to)
-
-    task = asyncio.create_task(post())
-    try:
-        yield
-        stop.set()
-        await task
-    finally:
-        task.cancel()
-
-
-async def _repeat(poster: Poster, to: Callable[[], Instance]) -> None:
-    """To whoever serves by now."""
-    async with asyncio.timeout(HANDED_OVER_SECONDS_MAX * 3):
-        while poster.unacknowledged:
-            batch = poster.unacknowledged.pop(0)
-            if await poster.post(to(), batch) != 202:
-                await to().ended_within(0.1)
 
 
 @asynccontextmanager
@@ -131,11 +92,3 @@ async def _watched(place: Place) -> AsyncIterator[dict[int, float]]:
         await task
     finally:
         task.cancel()
-
-
-async def _all_move(place: Place) -> None:
-    """Returns once somebody has told every partition the time again."""
-    before = (await place.snapshot()).positions
-    await place.until(
-        lambda seen: all(seen.positions[number][1] > before[number][1] for number in range(PARTITIONS))
-    )
