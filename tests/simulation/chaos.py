@@ -15,7 +15,16 @@ if TYPE_CHECKING:
 FUSE_MAX = 40
 """A kill or a freeze strikes at one of so many exchanges with the world from the moment it is drawn."""
 
-DELICATE = ("append to", "appended", "commit", "committed", "BEGIN", "POST", "answered")
+DELICATE = (
+    "append to",
+    "append to usage.triggers",
+    "appended",
+    "commit",
+    "committed",
+    "BEGIN",
+    "POST",
+    "answered",
+)
 """Exchanges just before or after something becomes durable; half of the strikes are kept for these."""
 
 MACHINES_MAX = 3
