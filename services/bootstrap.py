@@ -15,6 +15,7 @@ from fastapi import APIRouter, FastAPI
 
 from services.supervisor import Supervisor, Worker
 from shared.auth import KeyRing
+from shared.body import LimitBodies
 from shared.clock import Clock
 from shared.config import Config
 from shared.database import Database
@@ -97,6 +98,7 @@ def assemble(base: Foundations, services: Collection[Service] = SERVICES) -> Ass
         redoc_url=None,
     )
     install_errors(app)
+    app.add_middleware(LimitBodies)
     app.add_middleware(RequestMetrics)
     app.include_router(probes(_checks(base, supervisor, rooms)))
     for room in rooms:
