@@ -105,8 +105,11 @@ class Service:
 
     def ring(self, worker: str, *, slowly: bool = False) -> None:
         """There may be something to do; `slowly` as this machine happens to look."""
-        delay = self.random.random() * self.pace if slowly else 0.0
-        asyncio.get_running_loop().call_later(delay, self.machine.ring, worker)
+        if slowly:
+            delay = self.random.random() * self.pace
+            asyncio.get_running_loop().call_later(delay, self.machine.ring, worker)
+        else:
+            self.machine.ring(worker)
 
     async def _driven(self, worker: str, step: Step, rest: Rest) -> None:
         bell = self.machine.bell(worker)

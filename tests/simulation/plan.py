@@ -87,7 +87,7 @@ class _Draw:
         self.random = Random(f"plan {seed}")
         start = datetime.combine(self.random.choice(STARTS_ON), time(self.random.randint(0, 23)), tzinfo=UTC)
         self.start_us = to_us(start)
-        self.days = self.random.choice((5,) * 8 + (7,) * 8 + (9,) * 8 + (12,) * 6 + (18,) * 4 + (30, 75))
+        self.days = self.random.choices((4, 6, 8, 12, 18, 30, 75), weights=(30, 30, 24, 12, 6, 2, 1))[0]
         self.zone = self.random.choice(ZONES)
         self.requests: list[Request] = []
 

@@ -56,7 +56,7 @@ def test_the_trace_tells_every_step_and_its_instant() -> None:
     lines: list[str] = []
     verdict = run(3, tell=lines.append)
     assert verdict.trace == run(3).trace  # being listened to changes nothing
-    assert any("evaluator" in line and "has committed" in line for line in lines)
+    assert any("evaluator" in line and line.endswith("committed") for line in lines)
     instants = [datetime.fromisoformat(line.split()[0]) for line in lines]
     assert instants == sorted(instants)
 

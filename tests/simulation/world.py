@@ -114,7 +114,7 @@ class World:
         )
         while any(service.machine.is_frozen for service in self.alive()):  # noqa: ASYNC110 (virtual time)
             await asyncio.sleep(LOOK_SECONDS)
-        await asyncio.sleep(self.random.random() * 4 * DAY)
+        await asyncio.sleep(self.random.random() * 2 * DAY)
         for service in self.alive():
             service.lag = {"ticker": float("inf")} if isinstance(service, EvaluatorService) else {}
         await self._come_to_rest()
@@ -189,7 +189,8 @@ class World:
                     service.ring(worker, slowly=True)
 
     def _committed(self, machine: Machine) -> None:
-        self.note(machine.name, "has committed")
+        if machine.name.startswith("evaluator"):
+            return  # Whatever it decided goes through the log.
         for service in self.alive():
             if isinstance(service, NotifierService):
                 service.ring("sender")
