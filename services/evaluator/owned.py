@@ -23,7 +23,7 @@ from services.evaluator.rules import Product
 from services.evaluator.store import READER, EvaluatorStore
 from shared import failpoints, metrics
 from shared.clock import Clock
-from shared.errors import PermanentError, TransientError
+from shared.errors import PermanentError, StoreUnavailable, TransientError
 from shared.events import TOPIC_EVENTS
 from shared.log import Consumer, Record
 
@@ -46,7 +46,8 @@ class OwnedPartition:
     """`memory` is None until it is claimed, and again whenever it is in doubt.
 
     `held` are records that a sweep keeps waiting; meanwhile no more are fetched. `stopped` says why nothing
-    is read any more until somebody has looked; `trouble` why the last step had to be given up.
+    is read any more until somebody has looked; `trouble` why the last step had to be given up, and
+    `is_store_away` whether that was the database's doing.
     """
 
     def __init__(self, number: int, consumer: Consumer, surroundings: Surroundings) -> None:
@@ -55,6 +56,7 @@ class OwnedPartition:
         self.held: Sequence[Record] = ()
         self.stopped: str | None = None
         self.trouble: str | None = None
+        self.is_store_away = False
         self.has_outbox = False
         self._consumer = consumer
         self._store = surroundings.store
@@ -102,9 +104,11 @@ class OwnedPartition:
 
     async def _guarded(self, step: Coroutine[Any, Any, None]) -> None:
         self.trouble = None
+        self.is_store_away = False
         try:
             await step
         except TransientError as error:
+            self.is_store_away = isinstance(error, StoreUnavailable)
             self.trouble = error.message
             self.doubt()
         except PermanentError as error:

@@ -43,6 +43,11 @@ class EvaluatorStore:
     def __init__(self, database: Database) -> None:
         self._database = database
 
+    async def check(self) -> None:
+        """Returns when the database answers."""
+        async with self._database.read() as connection:
+            await connection.execute(select(literal(1)))
+
     # The batch
 
     async def claim(self, partition: int, *, beginning: int, now_us: int) -> Position:

@@ -14,7 +14,7 @@ from services.evaluator.rules import Product
 from services.evaluator.store import READER, EvaluatorStore
 from shared import failpoints, metrics
 from shared.clock import Clock
-from shared.errors import LogUnavailable, OffsetOutOfRange, TransientError
+from shared.errors import LogUnavailable, OffsetOutOfRange, StoreUnavailable, TransientError
 from shared.events import TOPIC_EVENTS
 from shared.log import Consumer, Log, Record
 
@@ -26,6 +26,9 @@ CUSTOMERS_PER_SWEEP_MAX = 500
 FETCH_WAIT_SECONDS = 0.5
 RETRY_WAIT_SECONDS = 0.5
 GROUP_COMMIT_EVERY_US = 5_000_000
+STORE_AWAY_US = 10_000_000
+"""Without a database for that long we leave the group: another evaluator may still have one."""
+
 PARTITIONS_AT_ONCE_MAX = 4
 """Partitions that use the database at once; the pool's other connections are for relay and readers."""
 
@@ -49,6 +52,7 @@ class Evaluator:
         on_outbox: Callable[[], None] = lambda: None,
     ) -> None:
         self._log = log
+        self._store = store
         self._clock = clock
         self._surroundings = Surroundings(
             store=store, products=products, clock=clock, customers_per_sweep_max=customers_per_sweep_max
@@ -61,6 +65,7 @@ class Evaluator:
         self._owned: dict[int, OwnedPartition] = {}
         self._at_once = asyncio.Semaphore(PARTITIONS_AT_ONCE_MAX)
         self._trouble: str | None = None
+        self._store_seen_us = 0
         self._committed: dict[int, int] = {}
         self._committed_us = 0
 
@@ -125,16 +130,29 @@ class Evaluator:
             records = await self._fetch(consumer, is_busy=is_claimed)
             is_moved = await self._advance(records)
             await self._tell_group(consumer)
-        except LogUnavailable as error:
+        except (LogUnavailable, StoreUnavailable) as error:
             self._note_trouble(error.message)
             return False
         self._note_trouble(next((o.trouble for o in self._owned.values() if o.trouble), None))
+        await self._leave_without_store()
         return is_claimed or is_moved
 
     async def _joined(self) -> Consumer:
         if self._consumer is None:
+            # Whoever has no database takes no partition from those who have one.
+            await self._store.check()
+            self._store_seen_us = self._clock.now_us()
             self._consumer = await self._log.consumer(TOPIC_EVENTS, GROUP)
         return self._consumer
+
+    async def _leave_without_store(self) -> None:
+        """The group hears from us whether or not we have a database, so it would never take anything away."""
+        now_us = self._clock.now_us()
+        if not any(owned.is_store_away for owned in self._owned.values()):
+            self._store_seen_us = now_us
+        elif now_us - self._store_seen_us >= STORE_AWAY_US:
+            logger.warning("the group is left, for the database does not answer")
+            await self.close()
 
     def _follow_assignment(self, consumer: Consumer) -> None:
         """What the group took away is forgotten, also what it took and gave back: our place in it is void
