@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 import structlog
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.notifier import guarding, store
 from services.notifier.ledger import take_trigger
@@ -128,6 +129,7 @@ class Intake:
             await store.move_position(
                 connection, partition, first=first, next_offset=records[-1].offset + 1, now_us=now_us
             )
+            readable = await _not_erased(connection, readable)
             triggers = [trigger for _, trigger in readable]
             outages = await guarding.watch(connection, triggers, config, now_us)
             ledger = await store.open_ledger(connection, triggers, config.channels, outages)
@@ -163,6 +165,15 @@ class Intake:
                     code="too_much_poison",
                 )
         return readable, letters
+
+
+async def _not_erased(connection: AsyncConnection, readable: list[Readable]) -> list[Readable]:
+    """Without the triggers of customers that were erased while these lay in the topic."""
+    standing = await store.standing(connection, {trigger.id for _, trigger in readable})
+    gone = [trigger.id for _, trigger in readable if trigger.id not in standing]
+    if gone:
+        log.info("triggers of erased customers are passed over", ids=gone[:20], count=len(gone))
+    return [(record, trigger) for record, trigger in readable if trigger.id in standing]
 
 
 def _dead_letter(record: Record, why: str, now_us: int) -> DeadLetter:

@@ -80,6 +80,20 @@ async def create_position(connection: AsyncConnection, partition: int, at: int, 
 # What a ledger is made of
 
 
+async def standing(connection: AsyncConnection, trigger_ids: Collection[str]) -> set[str]:
+    """Which of these triggers are still on record, kept there until the transaction ends.
+
+    An erasure takes a customer's triggers off the record first and its tasks afterwards, so whichever of
+    the two transactions comes first, no task of an erased customer is left behind.
+    """
+    o = schema.outbox.c
+    found: set[str] = set()
+    for some in _slices(sorted(trigger_ids)):
+        query = select(o.id).where(o.id.in_(some)).order_by(o.id)
+        found.update((await connection.execute(query.with_for_update(read=True, key_share=True))).scalars())
+    return found
+
+
 async def open_ledger(
     connection: AsyncConnection,
     triggers: Sequence[Trigger],

@@ -4,10 +4,12 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from sqlalchemy import delete
 from sqlalchemy.exc import SQLAlchemyError
 
 from services.notifier import store
 from services.notifier.intake import POISON_IN_A_ROW_MAX, Intake
+from shared import schema
 from shared.errors import PermanentError, StoreUnavailable
 from shared.events import TOPIC_TRIGGERS, DeadLetter
 from tests.integration.notifier.world import World, world
@@ -111,6 +113,15 @@ async def test_a_batch_that_fails_half_way_leaves_nothing_and_comes_again(tmp_pa
         assert await here.tasks() == []
         await here.notifier.intake.step()
         assert len(await here.tasks()) == 2
+
+
+async def test_a_trigger_of_a_customer_erased_meanwhile_makes_no_task(tmp_path: Path) -> None:
+    async with world(tmp_path) as here:
+        await here.publish(stop("c-1"), stop("c-2"))
+        async with here.database.begin() as connection:
+            await connection.execute(delete(schema.outbox).where(schema.outbox.c.customer_id == "c-1"))
+        assert await here.notifier.intake.step()
+        assert [task.customer_id for task in await here.tasks()] == ["c-2"]
 
 
 async def test_poison_goes_to_the_dead_letters_and_the_rest_goes_on(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from shared.log import Message
 from shared.log.embedded import EmbeddedLog
 from shared.triggers import Trigger, encode_trigger
 from tests.integration.notifier.test_http import Receiver, receiver, saying
-from tests.integration.notifier.world import create_tables
+from tests.integration.notifier.world import create_tables, on_record
 from tests.unit.notifier.cases import SECRET, stop
 
 FINE = saying("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")
@@ -62,7 +62,8 @@ async def running(path: Path, config_: Config) -> AsyncIterator[tuple[Database, 
         await database.close()
 
 
-async def publish(log: EmbeddedLog, *triggers: Trigger) -> None:
+async def publish(database: Database, log: EmbeddedLog, *triggers: Trigger) -> None:
+    await on_record(database, *triggers)
     await log.append(
         TOPIC_TRIGGERS,
         [Message(key=record_key("reserve", t.data.customer.id), value=encode_trigger(t)) for t in triggers],
@@ -77,7 +78,7 @@ def ids(made: Receiver) -> list[str]:
 async def test_what_is_published_reaches_the_receiver_by_itself(tmp_path: Path) -> None:
     async with receiver(FINE) as phone, running(tmp_path, pointing_at(phone=phone.url)) as (database, log):
         many = [stop(f"c-{n}") for n in range(60)]
-        await publish(log, *many)
+        await publish(database, log, *many)
         await phone.has(60)
         assert sorted(ids(phone)) == sorted(trigger.id for trigger in many)
         async with database.read() as connection:
@@ -94,9 +95,9 @@ async def test_a_receiver_that_hangs_makes_no_other_wait(tmp_path: Path) -> None
     async with (
         receiver(hangs) as stuck,
         receiver(FINE) as phone,
-        running(tmp_path, pointing_at(stuck=stuck.url, phone=phone.url)) as (_, log),
+        running(tmp_path, pointing_at(stuck=stuck.url, phone=phone.url)) as (database, log),
     ):
-        await publish(log, *(stop(f"c-{n}") for n in range(40)))
+        await publish(database, log, *(stop(f"c-{n}") for n in range(40)))
         await phone.has(40)
         # Ten hang, which is all the room their channel has.
         assert len(stuck.requests) <= 10

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.notifier import board, store
@@ -57,6 +57,24 @@ class Receivers:
         return
 
 
+async def on_record(database: Database, *triggers: Trigger) -> None:
+    """The rows that the evaluator writes before it publishes them."""
+    async with database.begin() as connection:
+        for trigger in triggers:
+            row = {
+                "id": trigger.id,
+                "topic": TOPIC_TRIGGERS,
+                "product": trigger.data.product,
+                "customer_id": trigger.data.customer.id,
+                "value": encode_trigger(trigger),
+                "created_us": 0,
+                "sent_us": 0,
+            }
+            await connection.execute(
+                insert(schema.outbox).prefix_with("OR IGNORE", dialect="sqlite").values(row)
+            )
+
+
 class World:
     """One notifier and what surrounds it."""
 
@@ -84,6 +102,7 @@ class World:
             key = None
             if isinstance(trigger, Trigger):
                 key = record_key(trigger.data.product, trigger.data.customer.id)
+                await on_record(self.parts.database, trigger)
                 trigger = encode_trigger(trigger)
             await self.log.append(TOPIC_TRIGGERS, [Message(key=key or b"?/?", value=trigger)])
 
