@@ -150,9 +150,18 @@ class Evaluator:
         now_us = self._clock.now_us()
         if not any(owned.is_store_away for owned in self._owned.values()):
             self._store_seen_us = now_us
-        elif now_us - self._store_seen_us >= STORE_AWAY_US:
+        elif now_us - self._store_seen_us >= STORE_AWAY_US and not await self._store_answers():
             logger.warning("the group is left, for the database does not answer")
             await self.close()
+
+    async def _store_answers(self) -> bool:
+        """A lock that somebody frozen holds is no reason to leave: whoever came next would wait as well."""
+        try:
+            await self._store.check()
+        except StoreUnavailable:
+            return False
+        self._store_seen_us = self._clock.now_us()
+        return True
 
     def _follow_assignment(self, consumer: Consumer) -> None:
         """What the group took away is forgotten, also what it took and gave back: our place in it is void
