@@ -1,6 +1,7 @@
 """The real SDKs against a running ingest: nothing lost, nothing twice by id, and nobody stuck."""
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -142,14 +143,17 @@ async def test_a_bad_key_gets_nothing_in_and_does_not_hold_its_sender_up(
 async def turned_away(port: int) -> AsyncIterator[asyncio.Event]:
     """Somebody on the port who hangs up on everyone; the event is set when the first one has called."""
     called = asyncio.Event()
+    loop = asyncio.get_running_loop()
 
-    async def hang_up(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.close()
+    def hang_up() -> None:
+        listener.accept()[0].close()
         called.set()
 
-    server = await asyncio.start_server(hang_up, "127.0.0.1", port)
-    try:
-        yield called
-    finally:
-        server.close()
-        await server.wait_closed()
+    # No asyncio server: closed in the turn in which it accepts, it leaves that connection open (Python 3.11).
+    with socket.create_server(("127.0.0.1", port)) as listener:
+        listener.setblocking(False)
+        loop.add_reader(listener, hang_up)
+        try:
+            yield called
+        finally:
+            loop.remove_reader(listener)
