@@ -104,3 +104,12 @@ MARK_SENT = Bulk(
         FROM unnest(CAST(:times AS bigint[]), CAST(:seqs AS bigint[])) AS sent (at_us, seq)
         WHERE outbox.seq = sent.seq"""),
 )
+
+END_FROZEN_OWNERS = text("""
+    SELECT pg_terminate_backend(activity.pid)
+    FROM positions JOIN pg_stat_activity AS activity ON activity.backend_xid = positions.xmax
+    WHERE positions.reader = :reader AND positions.topic = :topic AND positions.partition = :partition
+        AND activity.usename = current_user AND activity.pid <> pg_backend_pid()
+        AND activity.state_change < clock_timestamp() - make_interval(secs => :frozen_seconds)""")
+"""PostgreSQL alone. Whoever moves a position and has not ended is named by its row; the server's own limits
+do not see a client that was frozen between two messages of one statement (decision record 0073)."""

@@ -17,6 +17,7 @@ from services.evaluator.statements import (
     ADOPT_PRODUCTS,
     DELETE_CUSTOMERS,
     DELETE_OUTBOX,
+    END_FROZEN_OWNERS,
     INSERT_EXCUSED,
     INSERT_OUTBOX,
     MARK_SENT,
@@ -32,6 +33,8 @@ from shared.schema import adopted_products, customers, excused_days, outbox, pos
 
 READER = "evaluator"
 IDS_PER_QUERY_MAX = 500
+FROZEN_SECONDS = 5.0
+"""A batch that stands still for so long within its transaction is nobody's any more."""
 
 Excused = Mapping[str, frozenset[int]]
 """Per product, the ordinals of its days excused."""
@@ -54,6 +57,7 @@ class EvaluatorStore:
         """Where to read on; a partition never read before starts at `beginning`, the log's first offset."""
         async with self._database.begin() as connection:
             failpoints.hit("evaluator.claim.begun")
+            await self._end_frozen_owner(connection, partition)
             await connection.execute(self._insert_position(partition, beginning, now_us))
             query = select(positions.c.next_offset, positions.c.watermark_us).where(*_place(partition))
             row = (await connection.execute(query)).one()
@@ -176,6 +180,12 @@ class EvaluatorStore:
             return list((await connection.execute(query)).scalars())[::-1]
 
     # The two dialects
+
+    async def _end_frozen_owner(self, connection: AsyncConnection, partition: int) -> None:
+        """The partition is ours by now: a transaction in which its last owner froze must not keep us out."""
+        if not self._database.is_sqlite:
+            place = {"reader": READER, "topic": TOPIC_EVENTS, "partition": partition}
+            await connection.execute(END_FROZEN_OWNERS, {**place, "frozen_seconds": FROZEN_SECONDS})
 
     def _insert_position(self, partition: int, beginning: int, now_us: int) -> Any:
         insert = sqlite.insert if self._database.is_sqlite else postgresql.insert

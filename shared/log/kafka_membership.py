@@ -134,6 +134,8 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc]
         while self._offsets and self._member is not None:
             offsets, self._offsets = self._offsets, {}
             ours = {place: offset for place, offset in offsets.items() if place.partition in self.owned}
+            if not ours:
+                continue  # taken away since
             try:
                 async with asyncio.timeout(COMMIT_SECONDS):
                     await self._member.commit(ours)

@@ -37,7 +37,8 @@ PRODUCT = "reserve"
 PARTITIONS = EMBEDDED_PARTITIONS
 TICK_EVERY_SECONDS = 0.5
 EVERYTHING = ("ingest", "evaluator")
-REST_SECONDS_MAX = 60.0
+REST_SECONDS_MAX = 120.0
+"""Longer than a statement, a lease or a lock of somebody frozen can keep the others waiting."""
 READ_SECONDS_MAX = 30.0
 SHAMES = ("Unclosed", "never retrieved", "was destroyed but it is pending", "Traceback", "never awaited")
 """What asyncio and clients print when something was left lying about."""

@@ -95,10 +95,16 @@ def message_of(record: Record) -> Message | None:
 def _read_partition(section: ProductSection, records: Sequence[Record]) -> Iterator[tuple[str, Reading]]:
     shared: list[tuple[Record, Entry]] = []  # ticks and days excused
     own: dict[str, list[tuple[Record, Entry]]] = {}
+    watermark_us = 0
     for record in records:
         message = message_of(record)
         if message is None:
             continue
+        if isinstance(message, Tick):
+            moved_us = min(message.at_us, record.appended_us)
+            if moved_us <= watermark_us:
+                continue  # late, or another's: time does not move, so nobody is judged (decision record 0041)
+            watermark_us = moved_us
         entry = (record, Entry(record.appended_us, message))
         if isinstance(message, Tick | DayExcused):
             shared.append(entry)
