@@ -22,11 +22,11 @@ from statistics import median
 
 import holidays as public_holidays
 
+from services.evaluator.closings import learned_closed
 from services.evaluator.expectation import (
     combine,
     customary_breaks,
     expect,
-    learned_closed,
 )
 from services.notifier.peers import common_cause, release_day
 

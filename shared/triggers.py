@@ -1,12 +1,13 @@
 """The trigger: a fact decided by the evaluator, as it is sent to topic, webhook and backtest line."""
 
 from datetime import date
+from hashlib import sha1
 from typing import Any
-from uuid import UUID, uuid5
+from uuid import UUID
 
 import msgspec
 
-_NAMESPACE = UUID("0f6dc2f8-8a4b-5d3e-9a43-5f8d6f1f4c55")
+_NAMESPACE = UUID("0f6dc2f8-8a4b-5d3e-9a43-5f8d6f1f4c55").bytes
 RESUMED = "usage.resumed"
 
 
@@ -74,7 +75,11 @@ def trigger_id(*, product: str, customer_id: str, rule: str, type: str, day: str
     `day` and `episode` are ISO dates or empty: what happens once per customer has neither, what
     happens once per episode has the episode alone (decision record 0002).
     """
-    return str(uuid5(_NAMESPACE, "\x1f".join((product, customer_id, rule, type, day, episode))))
+    name = "\x1f".join((product, customer_id, rule, type, day, episode))
+    # What uuid.uuid5 does, without its object: half of the time that a trigger takes to be worded.
+    found = sha1(_NAMESPACE + name.encode(), usedforsecurity=False).digest()[:16].hex()
+    variant = "89ab"[int(found[16], 16) & 3]
+    return f"{found[:8]}-{found[8:12]}-5{found[13:16]}-{variant}{found[17:20]}-{found[20:]}"
 
 
 _encoder = msgspec.json.Encoder()

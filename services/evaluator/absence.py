@@ -5,13 +5,14 @@ follows from the first two by reading; what is emitted is the difference to the 
 record 0003 has the definitions.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 
 import msgspec
 
 from services.evaluator import days
 from services.evaluator.expectation import Expectation, combine
-from services.evaluator.notice import Moment, Notice, Read
+from services.evaluator.history import History
+from services.evaluator.notice import Moment, Notice
 from services.evaluator.past import Past, Streak
 from services.evaluator.rules import AbsenceRule
 from services.evaluator.state import AbsenceState, Stop
@@ -20,10 +21,6 @@ from shared.triggers import RESUMED, Reason
 _NEVER = 1 << 62  # as the day from which on a stop may be told
 _UNDATED = Moment(0)
 _LOOK_AHEAD_DAYS_MAX = 400  # a closed year wakes the customer once in between, and that is all
-
-
-Reads = Mapping[int, Read]
-"""The first use read on each usage day of a history."""
 
 
 class Before(msgspec.Struct, frozen=True):
@@ -179,53 +176,47 @@ def _moving(gone: Iterable[Stop], before: Before, base: int) -> frozenset[int]:
     return frozenset(found)
 
 
-def read_history(
-    rule: AbsenceRule, past: Past, reads: Reads, *, last_on: int
-) -> tuple[AbsenceState, list[Notice]]:
+def read_history(rule: AbsenceRule, history: History) -> tuple[AbsenceState, list[Notice]]:
     """A whole history read as if live: the same as folding it use by use, each day settled at its deadline.
 
     Which days were missed depends on the days before them alone, so all of them are found first, and what
     stands is read from the sets once.
     """
+    past = history.past
     first = past.base + days.lowest(past.active)
-    missed = 0
-    for day in _candidates(rule, past, reads, first + 1, last_on):
-        if past.is_expected(day):
-            missed |= 1 << (day - past.base)
+    missed = history.expected_among(_unread(rule, history))
     told: list[Stop] = []
     notices: list[Notice] = []
     for episode in _episodes(missed, past, 0):
         told, fresh = _tell_episode(rule, past, episode, told, first, frozenset(), _UNDATED)
-        notices += [_dated(rule, past, reads, notice) for notice in fresh]
-    return AbsenceState(last_on, first, missed, tuple(told)), notices
+        notices += [_dated(rule, history, notice) for notice in fresh]
+    return AbsenceState(history.last_on, first, missed, tuple(told)), notices
 
 
-def _candidates(rule: AbsenceRule, past: Past, reads: Reads, first: int, last: int) -> Iterator[int]:
-    """The days first..last that the calendar expects and that no use was read on before its deadline."""
-    if first > last:
-        return
-    offset = first - past.base
-    length = last - first + 1
-    unused = past.calendar_days(first, length) & ~(past.active >> offset)
-    found = {first + bit for bit in days.each(unused)}
-    # A use known by its day alone is in time for any cutoff.
-    dated = [read for read in reads.values() if read.occurred_us is not None and first <= read.day <= last]
-    found.update(read.day for read in dated if read.at_us >= deadline_us(rule, past, read.day))
-    yield from sorted(found)
+def _unread(rule: AbsenceRule, history: History) -> int:
+    """The days of which no use was read before their deadline."""
+    past = history.past
+    found = days.span(0, history.length - 1) & ~past.active
+    for day, occurred_us in history.reads.items():
+        # A use known by its day alone is in time for any cutoff.
+        if occurred_us is not None and occurred_us >= deadline_us(rule, past, day):
+            found |= 1 << (day - past.base)
+    return found
 
 
-def _dated(rule: AbsenceRule, past: Past, reads: Reads, notice: Notice) -> Notice:
+def _dated(rule: AbsenceRule, history: History, notice: Notice) -> Notice:
     """A notice of a history with the instant at which it would have been decided live."""
+    past, reads = history.past, history.reads
     if notice.kind == "stopped":
         return msgspec.structs.replace(notice, decided_us=deadline_us(rule, past, notice.day))
-    stopped_us = deadline_us(rule, past, notice.stopped_id_day)
-    read = reads.get(notice.day)
-    if read is None:
+    if notice.day not in reads:
         return notice
-    if read.at_us < stopped_us:
+    stopped_us = deadline_us(rule, past, notice.stopped_id_day)
+    read_us, occurred_us = history.read_us(notice.day), reads[notice.day]
+    if read_us < stopped_us:
         return msgspec.structs.replace(notice, decided_us=stopped_us)
-    occurred_us = notice.timestamp_us if read.occurred_us is None else read.occurred_us
-    return msgspec.structs.replace(notice, decided_us=read.at_us, timestamp_us=occurred_us)
+    timestamp_us = notice.timestamp_us if occurred_us is None else occurred_us
+    return msgspec.structs.replace(notice, decided_us=read_us, timestamp_us=timestamp_us)
 
 
 def prune(state: AbsenceState, past: Past, before: int) -> AbsenceState:
@@ -301,15 +292,15 @@ def _episodes(missed: int, past: Past, low: int) -> Iterator[Episode]:
 
 def _raised(rule: AbsenceRule, past: Past, episode: Episode) -> _Raised | None:
     """Where the episode's stop stands; None while the streak is too short or the silence not surprising."""
-    streak = past.streak_before(episode.start)
-    if streak.length < rule.min_streak:
-        return None
     surprises: list[float] = []
     for k, day in enumerate(episode.missed, start=1):
         expectation = past.expectation(day)
         surprises.append(expectation.surprise)
         surprise = combine(surprises)
         if surprise >= _enough(rule, expectation):
+            streak = past.streak_before(episode.start)
+            if streak.length < rule.min_streak:
+                return None
             return _Raised(k, surprise, expectation.reasons, streak)
     return None
 

@@ -8,12 +8,21 @@ from collections.abc import Iterator
 
 WEEK = 7
 _WEEKS_MAX = 600  # some eleven years; longer spans are tiled anew
-_EVERY_WEEK = sum(1 << (WEEK * i) for i in range(_WEEKS_MAX))
 
 
 def span(first: int, last: int) -> int:
     """The set of bits first..last, both included; empty when last < first."""
     return ((1 << (last - first + 1)) - 1) << first if last >= first else 0
+
+
+def every_week(weeks: int) -> int:
+    """The first day and that of each of the following weeks."""
+    return sum(1 << (WEEK * week) for week in range(weeks))
+
+
+def window(days: int, bit: int, width: int) -> int:
+    """The `width` days before `bit`, the last of them the highest bit."""
+    return (days >> (bit - width) if bit >= width else days << (width - bit)) & ((1 << width) - 1)
 
 
 def highest(days: int) -> int:
@@ -30,6 +39,9 @@ def lowest_from(days: int, bit: int) -> int | None:
     """The smallest bit >= `bit`, or None."""
     rest = days >> bit
     return lowest(rest) + bit if rest else None
+
+
+_EVERY_WEEK = every_week(_WEEKS_MAX)
 
 
 def highest_below(days: int, bit: int) -> int | None:
@@ -58,8 +70,8 @@ def weekdays(mask: int, base: int, length: int) -> int:
     turn = weekday(base)
     turned = ((mask >> turn) | (mask << (WEEK - turn))) & 0x7F
     weeks = -(-length // WEEK)
-    tiled = _EVERY_WEEK if weeks <= _WEEKS_MAX else sum(1 << (WEEK * i) for i in range(weeks))
-    return (turned * (tiled & ((1 << (weeks * WEEK)) - 1))) & ((1 << length) - 1)
+    tiled = _EVERY_WEEK & ((1 << (weeks * WEEK)) - 1) if weeks <= _WEEKS_MAX else every_week(weeks)
+    return (turned * tiled) & ((1 << length) - 1)
 
 
 def to_bytes(days: int) -> bytes:

@@ -13,6 +13,8 @@ from typing import Final
 
 from msgspec import Struct
 
+from services.evaluator.closings import closed_offsets
+from services.evaluator.days import every_week, window
 from shared.triggers import Reason
 
 REASON_VALUES: Final = {
@@ -31,8 +33,12 @@ REASON_VALUES: Final = {
 """The closed list of what a reason may say, each with its counts (weekday: 0 is Monday)."""
 
 
+Told = tuple[float, str, tuple[int, ...]]
+"""Evidence in log-odds, and the reason it is: a code with its counts."""
+
+
 class Expectation(Struct, frozen=True, kw_only=True):
-    """What a customer's own past says of one day; the strongest reason stands first.
+    """What a customer's own past says of one day.
 
     `enough` is the combined surprise at which this customer's stop is worth a call, where a rule sets no
     `min_surprise` of its own.
@@ -41,7 +47,16 @@ class Expectation(Struct, frozen=True, kw_only=True):
     expected: bool
     surprise: float
     enough: float
-    reasons: tuple[Reason, ...] = ()
+    told: tuple[Told, ...] = ()
+
+    @property
+    def reasons(self) -> tuple[Reason, ...]:
+        """The strongest first; put into words only for the few days that are told of."""
+        told = sorted(self.told, key=_strength, reverse=True)
+        return tuple(
+            Reason(code=code, values=dict(zip(REASON_VALUES[code], values, strict=True)))
+            for _, code, values in told
+        )
 
 
 MIN_SURPRISE_DEFAULT: Final = 0.967
@@ -66,65 +81,15 @@ _WIDTH: Final = 7 * _WEEKS
 _YEAR_WIDTH: Final = 7 * _YEAR_WEEKS
 
 
-def _every_week(weeks: int) -> int:
-    return sum(1 << (7 * week) for week in range(weeks))
-
-
 def _latest(days: int, width: int) -> int:
     """The last `days` days of a window."""
     return ((1 << days) - 1) << (width - days)
 
 
-_FULL: Final = _latest(_WIDTH, _WIDTH)
-_YEAR_FULL: Final = _latest(_YEAR_WIDTH, _YEAR_WIDTH)
-_SAME_WEEKDAY: Final = _every_week(_WEEKS)
-_YEAR_SAME_WEEKDAY: Final = _every_week(_YEAR_WEEKS)
+_SAME_WEEKDAY: Final = every_week(_WEEKS)
+_YEAR_SAME_WEEKDAY: Final = every_week(_YEAR_WEEKS)
 _RECENT: Final = _latest(7 * _RECENT_WEEKS, _WIDTH)
 _YESTERDAY: Final = _latest(1, _WIDTH)
-
-# A weekday is closed when a usual one of the same customer is used at least four times as often; judged on
-# the shortest of these windows that shows three uses of a usual weekday.
-_CLOSED_RATIO: Final = 4
-_CLOSED_EVIDENCE_MIN: Final = 3
-_CLOSED_WINDOWS: Final = tuple(
-    (7 * weeks, (1 << (7 * weeks)) - 1, tuple(_every_week(weeks) << offset for offset in range(7)))
-    for weeks in (8, _WEEKS, _YEAR_WEEKS)
-)
-
-
-def learned_closed(active: int, base: int, day: int) -> int:
-    """The weekdays (bit 0 is Monday) closed on `day`, as its past shows: hardly ever used lately."""
-    offset = day - base
-    if offset <= 0:
-        return 0
-    closed = _closed_offsets(active & ((1 << offset) - 1), offset)
-    weekday = (day + 6) % 7
-    return (closed << weekday | closed >> (7 - weekday)) & 0b1111111
-
-
-def _closed_offsets(past: int, offset: int) -> int:
-    """Closed weekdays as bits counted from the weekday of the day at `offset`.
-
-    A weekday is held against the mean of the other six: a silent week counts for none of them, so that a
-    customer back from a long silence still has its weekdays, and one that comes monthly has none closed.
-    """
-    for width, full, weekdays in _CLOSED_WINDOWS:
-        window = _window(past, offset, width, full)
-        total = window.bit_count()
-        if total < 6 * _CLOSED_EVIDENCE_MIN:
-            continue
-        closed = 0
-        for position, weekday in enumerate(weekdays):
-            uses = (window & weekday).bit_count()
-            others = total - uses
-            if 6 * _CLOSED_RATIO * uses <= others and others >= 6 * _CLOSED_EVIDENCE_MIN:
-                closed |= 1 << position
-        return closed
-    return 0
-
-
-def _window(days: int, offset: int, width: int, full: int) -> int:
-    return (days >> (offset - width) if offset >= width else days << (width - offset)) & full
 
 
 def combine(surprises: Iterable[float]) -> float:
@@ -187,8 +152,8 @@ def expect(active: int, base: int, day: int, *, holidays: int = 0, breaks: int =
     if not past:
         return _BEFORE_FIRST_USE
     first = (past & -past).bit_length() - 1
-    closed = _closed_offsets(past, offset)
-    used = _window(past, offset, _WIDTH, _FULL)
+    closed = closed_offsets(past, offset)
+    used = window(past, offset, _WIDTH)
     known_days = min(offset - first - 1, _WIDTH)
     known = _latest(known_days, _WIDTH)
     silent_days = min(offset - past.bit_length(), _WIDTH)
@@ -197,9 +162,9 @@ def expect(active: int, base: int, day: int, *, holidays: int = 0, breaks: int =
     same = _SAME_WEEKDAY & known
     weeks, weekday_uses = same.bit_count(), (same & used).bit_count()
     code = "closed_weekday" if closed & 1 else "weekday_record"
-    weekday = _reason(code, (day + 6) % 7, weekday_uses, weeks)
+    weekday = ((day + 6) % 7, weekday_uses, weeks)
     if closed & 1:
-        return Expectation(expected=False, surprise=0.0, enough=enough, reasons=(weekday,))
+        return Expectation(expected=False, surprise=0.0, enough=enough, told=((0.0, code, weekday),))
 
     recent = same & _RECENT
     recent_weeks = recent.bit_count()
@@ -210,10 +175,10 @@ def expect(active: int, base: int, day: int, *, holidays: int = 0, breaks: int =
         use = min((use_count + 1) / (known_days + 8), 0.95)
         evidence = _SELDOM_WEEKDAY * (_log_odds((weekday_uses + 2 * use) / (weeks + 2)) - _log_odds(use))
         surprise = _chance(_SELDOM + _SELDOM_USE * _log_odds(use) + evidence)
-        use_record = _reason("use_record", use_count, known_days)
-        return Expectation(expected=True, surprise=surprise, enough=enough, reasons=(use_record, weekday))
+        told = [(0.0, "use_record", (use_count, known_days)), (0.0, code, weekday)]
+        return Expectation(expected=True, surprise=surprise, enough=enough, told=tuple(told))
 
-    plain = known & ~_window(holidays, offset, _WIDTH, _FULL)
+    plain = known & ~window(holidays, offset, _WIDTH)
     unused = plain & ~used
     recent_misses = (unused & recent).bit_count()
     older_misses = (unused & same).bit_count() - recent_misses
@@ -228,21 +193,22 @@ def expect(active: int, base: int, day: int, *, holidays: int = 0, breaks: int =
     record = _RECENT_MISSES[min(recent_misses, 4)] + _OLDER_MISSES[min(older_misses, 4)]
     habit = _MISS_RATE * miss_rate + _SPELL_LENGTH * spell_length
     habit += _SPELL_RATE * log((spell_count + 0.5) / (open_count + 12))
-    told = [(record, weekday), (habit + _HABIT_USUAL, _reason("open_day_record", missed_count, open_count))]
+    told = [(record, code, weekday)]
+    told.append((habit + _HABIT_USUAL, "open_day_record", (missed_count, open_count)))
     new = _NEW / (1 + (offset - first) / _NEW_DAYS)
     odds = _STEADY + _RATE * min(rate, _RATE_MAX) + record + habit + new
     if new < _NEW_TOLD:
-        told.append((new, _reason("short_history", offset - first)))
+        told.append((new, "short_history", (offset - first,)))
     if silent := (silence & open_days).bit_count():
         evidence = _SILENT[min(silent, 4)]
         if silent == 1:
             evidence += _SILENT_MISS_RATE * miss_rate + _SILENT_LENGTH * spell_length
         odds += evidence
-        told.append((evidence, _reason("silent_before", silent, silent_days)))
+        told.append((evidence, "silent_before", (silent, silent_days)))
     if used & _YESTERDAY and closed >> 6:
         evidence = _MOVED + (_MOVED_HOLIDAY if holidays >> (offset - 1) & 1 else 0.0)
         odds += evidence
-        told.append((evidence, _reason("moved_opening", (day + 5) % 7)))
+        told.append((evidence, "moved_opening", ((day + 5) % 7,)))
     special = (holidays >> (offset - 1) & 0b111) | (breaks >> offset & 1) << 3
     if special or first <= offset - _LAST_YEAR_FROM:
         year = _Year(past, offset, first, closed, missed_count / (open_count + 12))
@@ -251,9 +217,7 @@ def expect(active: int, base: int, day: int, *, holidays: int = 0, breaks: int =
             if found:
                 odds += found[0]
                 told.append(found)
-    told.sort(key=_strength, reverse=True)
-    reasons = tuple([reason for _, reason in told])
-    return Expectation(expected=True, surprise=_chance(odds), enough=enough, reasons=reasons)
+    return Expectation(expected=True, surprise=_chance(odds), enough=enough, told=tuple(told))
 
 
 def _enough(use_count: int, days: int) -> float:
@@ -280,12 +244,12 @@ class _Year(Struct, frozen=True):
         """Of the open days among `days` in the last year: how many were missed, how many there were."""
         known = _latest(min(self.offset - self.first - 1, _YEAR_WIDTH), _YEAR_WIDTH)
         open_days = (0b1111111 ^ self.closed) * _YEAR_SAME_WEEKDAY & known
-        earlier = _window(days, self.offset, _YEAR_WIDTH, _YEAR_FULL) & open_days
-        used = _window(self.past, self.offset, _YEAR_WIDTH, _YEAR_FULL)
+        earlier = window(days, self.offset, _YEAR_WIDTH) & open_days
+        used = window(self.past, self.offset, _YEAR_WIDTH)
         return (earlier & ~used).bit_count(), earlier.bit_count()
 
 
-def _special(year: _Year, holidays: int, breaks: int, day: int) -> tuple[float, Reason]:
+def _special(year: _Year, holidays: int, breaks: int, day: int) -> Told:
     """The evidence of a customary break, a public holiday or a day beside one, and of this customer's own."""
     if breaks >> year.offset & 1:
         general = _YEAR_END if date.fromordinal(day).month in (12, 1) else _BREAK
@@ -294,19 +258,19 @@ def _special(year: _Year, holidays: int, breaks: int, day: int) -> tuple[float, 
         code, days, general = "public_holiday", holidays, _HOLIDAY
     else:
         days = (holidays << 1 | holidays >> 1) & ~holidays
-        return _BESIDE, _reason("near_public_holiday", *year.record(days))
+        return _BESIDE, "near_public_holiday", year.record(days)
     missed, count = year.record(days)
     own = _HOLIDAY_RECORD * (missed - year.usual * count) / (count + 1)
-    return general + own, _reason(code, missed, count)
+    return general + own, code, (missed, count)
 
 
-def _last_year(year: _Year) -> tuple[float, Reason] | None:
+def _last_year(year: _Year) -> Told | None:
     """A silence of most of a week around this date a year ago: a yearly closing of its own."""
     if year.first > year.offset - _LAST_YEAR_FROM:
         return None
     around = 0b1111111 << (year.offset - _LAST_YEAR_FROM)
     missed, count = year.record(around)
-    return (_LAST_YEAR, _reason("silent_last_year", missed, count)) if missed >= _LAST_YEAR_DAYS else None
+    return (_LAST_YEAR, "silent_last_year", (missed, count)) if missed >= _LAST_YEAR_DAYS else None
 
 
 def customary_breaks(country: str, base: int, length: int) -> int:
@@ -322,10 +286,6 @@ def customary_breaks(country: str, base: int, length: int) -> int:
     return found
 
 
-def _reason(code: str, *values: int) -> Reason:
-    return Reason(code=code, values=dict(zip(REASON_VALUES[code], values, strict=True)))
-
-
 def _log_odds(chance: float) -> float:
     return log(chance / (1 - chance))
 
@@ -334,5 +294,5 @@ def _chance(log_odds: float) -> float:
     return min(1 / (1 + exp(-log_odds)), _SURPRISE_MAX)
 
 
-def _strength(told: tuple[float, Reason]) -> float:
+def _strength(told: Told) -> float:
     return abs(told[0])

@@ -43,14 +43,17 @@ def breaks_of_custom(country: str, base: int, length: int) -> int:
 def _sliced(of_era: Callable[[_Key, int], int], key: _Key, base: int, length: int) -> int:
     if length <= 0:
         return 0
+    return _from(of_era, key, base, -(-length // ERA_DAYS)) & ((1 << length) - 1)
+
+
+@lru_cache(_ERAS_CACHED_MAX)
+def _from(of_era: Callable[[_Key, int], int], key: _Key, base: int, eras: int) -> int:
+    """The days of so many eras from `base` on: customers have their bases in common, and keep them."""
     era, offset = divmod(base, ERA_DAYS)
-    found = of_era(key, era) >> offset
-    have = ERA_DAYS - offset
-    while have < length:
-        era += 1
-        found |= of_era(key, era) << have
-        have += ERA_DAYS
-    return found & ((1 << length) - 1)
+    found = 0
+    for n in range(eras + 1):
+        found |= of_era(key, era + n) << n * ERA_DAYS
+    return found >> offset & ((1 << eras * ERA_DAYS) - 1)
 
 
 @lru_cache(_ERAS_CACHED_MAX)

@@ -22,15 +22,6 @@ class Moment(msgspec.Struct, frozen=True):
     occurred_us: int | None = None
 
 
-class Read(msgspec.Struct, frozen=True):
-    """A use of a history: when it is read, on which usage day, and its instant where that is known."""
-
-    at_us: int
-    day: int
-    occurred_us: int | None = None
-    event: str = "used"
-
-
 class Notice(msgspec.Struct, frozen=True, kw_only=True):
     """One fact decided for one customer and rule; `episode` is 0 where there is none."""
 

@@ -6,8 +6,9 @@ import msgspec
 
 from services.evaluator import days
 from services.evaluator.calendar import closes_us, cutoff_us, opens_us
+from services.evaluator.closings import learned_closed
 from services.evaluator.countries import country_of_zone
-from services.evaluator.expectation import Expectation, expect, learned_closed
+from services.evaluator.expectation import Expectation, expect
 from services.evaluator.expected import breaks_of_custom, calendar_days, is_expected, public_holidays
 from services.evaluator.rules import Settings
 from services.evaluator.state import Segment
@@ -111,10 +112,22 @@ class Past(msgspec.Struct, frozen=True):
             is_expected(self.settings_on(day), day) and day not in self.excused and day not in self.cut_short
         )
 
-    def calendar_days(self, first: int, length: int) -> int:
-        """The days that the calendar expects, as a set with the base `first`; for a customer whose settings
-        never changed."""
-        return calendar_days(self.segments[-1].settings, first, length)
+    @property
+    def learns(self) -> bool:
+        """Whether closed weekdays are learned, by the latest settings."""
+        return self.segments[-1].settings.learns
+
+    def calendar_days(self, length: int) -> int:
+        """The first `length` days that the calendar expects, by the latest settings."""
+        found = calendar_days(self.segments[-1].settings, self.base, length)
+        return self._without_exceptions(found, self.base + length - 1)
+
+    def _without_exceptions(self, found: int, last: int) -> int:
+        """A set of days up to `last` without those excused or cut short."""
+        for day in (*self.excused, *self.cut_short):
+            if self.base <= day <= last:
+                found &= ~(1 << (day - self.base))
+        return found
 
     def is_expected(self, day: int) -> bool:
         """Whether use was expected, as known on that day; never before the first use."""
@@ -137,10 +150,7 @@ class Past(msgspec.Struct, frozen=True):
         holes = expected & ~active
         if holes:
             holes &= ~days.weekdays(self.learned(judged_on), self.base, length)
-        for day in (*self.excused, *self.cut_short):
-            if self.base <= day <= last:
-                holes &= ~(1 << (day - self.base))
-        begin = holes.bit_length()
+        begin = self._without_exceptions(holes, last).bit_length()
         run = active >> begin
         return Streak(run.bit_count(), self.base + begin + days.lowest(run), last)
 
@@ -156,7 +166,7 @@ class Past(msgspec.Struct, frozen=True):
         return learned_closed(self.active, self.base, judged_on)
 
 
-@lru_cache(4096)  # an episode's days are read anew on each further day that it lasts
+@lru_cache(64)  # one judgement asks for a day several times; more would only cost memory
 def _expectation(active: int, base: int, day: int, country: str) -> Expectation:
     length = day - base + _KNOWN_AHEAD_DAYS
     holidays = public_holidays(country, base, length)

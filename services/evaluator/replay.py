@@ -9,8 +9,9 @@ from collections.abc import Iterable
 import msgspec
 
 from services.evaluator import absence, engine, never_started, streaks
-from services.evaluator.calendar import day_of, opens_us
-from services.evaluator.notice import Moment, Notice, Read
+from services.evaluator.calendar import day_of
+from services.evaluator.history import History, read_whole
+from services.evaluator.notice import Moment, Notice
 from services.evaluator.past import Past
 from services.evaluator.rules import (
     NeverStartedRule,
@@ -51,15 +52,18 @@ def replay_customer(
     deadline, after every use that occurred before it. What lies after `last_on` is left out.
     """
     state = engine.fresh(profile, product, known_us=0)
-    first_reads = _first_reads(uses, state.segments[0].settings, product, last_on)
-    base = min((min(reads) for reads in first_reads.values() if reads), default=0)
-    active = {key: sum([1 << day - base for day in reads]) for key, reads in first_reads.items() if reads}
+    reads = _first_reads(uses, state.segments[0].settings, product, last_on)
+    base = min((min(of_filter) for of_filter in reads.values() if of_filter), default=0)
+    active = {key: sum([1 << day - base for day in days]) for key, days in reads.items() if days}
     state = msgspec.structs.replace(state, base=base, active=active)
     rules: dict[str, RuleState] = {}
     notices: list[Notice] = []
+    histories = {
+        key: read_whole(engine.past_of(state, key, _NONE_EXCUSED), days, last_on=last_on)
+        for key, days in reads.items()
+    }
     for rule in product.rules:
-        past = engine.past_of(state, rule.filter, _NONE_EXCUSED)
-        kept, told = _read(rule, state.rules.get(rule.name), past, first_reads.get(rule.filter, {}), last_on)
+        kept, told = _read(rule, state.rules.get(rule.name), histories[rule.filter])
         if kept is not None:
             rules[rule.name] = kept
         notices += told
@@ -70,60 +74,56 @@ def replay_customer(
 
 def _first_reads(
     uses: Iterable[DatedUse], settings: Settings, product: Product, last_on: int
-) -> dict[str, dict[int, Read]]:
-    """For each filter the first use read on each usage day."""
+) -> dict[str, dict[int, int | None]]:
+    """For each filter the first use on each usage day; one known by its day alone is read when that opens."""
     zone, day_starts = settings.zone, settings.day_starts
-    found: dict[str, dict[int, Read]] = {key: {} for key in product.filters}
+    found: dict[str, dict[int, int | None]] = {key: {} for key in product.filters}
+    passed: dict[str, list[dict[int, int | None]]] = {}
     for use in uses:
-        if use.occurred_us is None:
-            read = Read(opens_us(zone, day_starts, use.day), use.day, None, use.event)
-        else:
-            day = day_of(zone, day_starts, use.occurred_us)
-            read = Read(use.occurred_us, day, use.occurred_us, use.event)
-        if read.day > last_on:
+        occurred_us = use.occurred_us
+        day = use.day if occurred_us is None else day_of(zone, day_starts, occurred_us)
+        if day > last_on:
             continue
-        for key in matching_filters(product.filters, use.event):
-            first = found[key].get(read.day)
-            if first is None or read.at_us < first.at_us:
-                found[key][read.day] = read
+        if use.event not in passed:
+            passed[use.event] = [found[key] for key in matching_filters(product.filters, use.event)]
+        for reads in passed[use.event]:
+            first_us = reads.setdefault(day, occurred_us)
+            if first_us is not None and (occurred_us is None or occurred_us < first_us):
+                reads[day] = occurred_us
     return found
 
 
-def _read(
-    rule: Rule, kept: RuleState | None, past: Past, reads: dict[int, Read], last_on: int
-) -> tuple[RuleState | None, list[Notice]]:
+def _read(rule: Rule, kept: RuleState | None, history: History) -> tuple[RuleState | None, list[Notice]]:
     if isinstance(rule, NeverStartedRule):
-        return _read_start(rule, kept, past, reads, last_on)
-    if not reads:
+        return _read_start(rule, kept, history)
+    if not history.reads:
         return None, []
     if isinstance(rule, StreakRule):
-        return streaks.read_history(rule, past, reads)
-    return absence.read_history(rule, past, reads, last_on=last_on)
+        return streaks.read_history(rule, history)
+    return absence.read_history(rule, history)
 
 
 def _read_start(
-    rule: NeverStartedRule, kept: RuleState | None, past: Past, reads: dict[int, Read], last_on: int
+    rule: NeverStartedRule, kept: RuleState | None, history: History
 ) -> tuple[RuleState | None, list[Notice]]:
     """The window is judged at its deadline, with the uses read before it; a later one ends the wait."""
-    if not isinstance(kept, NeverStartedState) or never_started.last_day(rule, kept) > last_on:
+    if not isinstance(kept, NeverStartedState) or never_started.last_day(rule, kept) > history.last_on:
         return kept, []
+    past = history.past
     deadline = never_started.due_us(rule, kept, past)
     assert deadline is not None
-    by_then = sum([1 << day - past.base for day, read in reads.items() if read.at_us < deadline])
+    read_us = {day: history.read_us(day) for day in history.reads}
+    by_then = sum([1 << day - past.base for day, us in read_us.items() if us < deadline])
     before = Past(past.base, by_then, past.segments, past.cut_short, past.excused)
     after, notices = never_started.settle(rule, kept, before, watermark_us=deadline + 1)
     notices = [msgspec.structs.replace(notice, decided_us=deadline) for notice in notices]
-    later = [read for read in reads.values() if read.at_us >= deadline and read.day >= kept.contract_on]
+    later = [day for day, us in read_us.items() if us >= deadline and day >= kept.contract_on]
     if notices and later:
-        first = min(later, key=_at_us)
-        moment = Moment(first.at_us, first.day, first.occurred_us)
-        after, ended = never_started.observe(rule, after, past, first.day, moment)
+        first = min(later, key=read_us.__getitem__)
+        moment = Moment(read_us[first], first, history.reads[first])
+        after, ended = never_started.observe(rule, after, past, first, moment)
         notices += ended
     return after, notices
-
-
-def _at_us(read: Read) -> int:
-    return read.at_us
 
 
 def _decided_us(notice: Notice) -> int:

@@ -1,14 +1,14 @@
 """The rule `streak`: so many days in a row, told at the use that completes them."""
 
-from collections.abc import Mapping
-
 from services.evaluator import days
-from services.evaluator.notice import Moment, Notice, Read
+from services.evaluator.history import History
+from services.evaluator.notice import Moment, Notice
 from services.evaluator.past import Past, Streak
 from services.evaluator.rules import StreakRule
 from services.evaluator.state import StreakState
 
 _TOLD_MAX = 32
+_WEEKS_MAX = 8  # looked at, to leave out days: more would leave out few more
 
 
 def observe(
@@ -27,27 +27,39 @@ def observe(
     return told, [] if silently else [_reached(rule, past, reached, moment)]
 
 
-def read_history(rule: StreakRule, past: Past, reads: Mapping[int, Read]) -> tuple[StreakState, list[Notice]]:
+def read_history(rule: StreakRule, history: History) -> tuple[StreakState, list[Notice]]:
     """A whole history read as if live: each active day judged with what was known on it."""
+    past = history.past
     state = StreakState()
     notices: list[Notice] = []
-    learned, length, at = -1, 0, 0
-    for bit in days.each(past.active & ~((1 << rule.days - 1) - 1)):
+    for bit in days.each(_may_complete(rule, history)):
         if state.told and not rule.repeat:
             break
         day = past.base + bit
-        known = past.learned(day)
-        if known == learned and length + day - at < rule.days:
-            continue  # with the same weekdays closed, a streak grows by a day a day: it is still too short
         streak = past.streak_ending(day, day)
-        learned, at = known, day
-        length = streak.calendar_days if rule.by_calendar else streak.length
-        if length >= rule.days and not any(streak.started_on <= told for told in state.told):
-            read = reads[day]
-            moment = Moment(read.at_us, day, read.occurred_us)
+        if _is_enough(rule, streak) and not any(streak.started_on <= told for told in state.told):
             state = StreakState((*state.told, day)[-_TOLD_MAX:])
-            notices.append(_reached(rule, past, streak, moment))
+            notices.append(
+                _reached(rule, past, streak, Moment(history.read_us(day), day, history.reads[day]))
+            )
     return state, notices
+
+
+def _may_complete(rule: StreakRule, history: History) -> int:
+    """The active days on which a streak may be long enough: all that its last weeks miss is closed by then.
+
+    A streak so long spans at least as many days, so its last whole weeks lie within it.
+    """
+    past = history.past
+    missed = past.calendar_days(history.length) & ~past.active
+    weeks = min((rule.days - 1) // days.WEEK, _WEEKS_MAX)
+    found = past.active & ~((1 << rule.days - 1) - 1)
+    missed_lately = 0
+    for week in range(1, weeks + 1):
+        missed_lately |= missed << days.WEEK * week
+    for later, closed in enumerate(history.learned.closed):
+        found &= ~(missed_lately >> later) | closed | ~history.learned.told
+    return found
 
 
 def _too_few(rule: StreakRule, past: Past) -> bool:

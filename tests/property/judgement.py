@@ -2,7 +2,8 @@
 
 from collections.abc import Collection, Sequence
 
-from services.evaluator.expectation import combine, learned_closed
+from services.evaluator.closings import learned_closed
+from services.evaluator.expectation import combine
 from services.evaluator.past import Past
 from services.evaluator.rules import Settings
 from services.evaluator.state import Segment

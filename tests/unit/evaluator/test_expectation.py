@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench import calls
+from services.evaluator.closings import learned_closed
 from services.evaluator.expectation import (
     FALSE_CALLS_A_YEAR,
     MIN_SURPRISE_DEFAULT,
@@ -16,7 +17,6 @@ from services.evaluator.expectation import (
     combine,
     customary_breaks,
     expect,
-    learned_closed,
 )
 
 MONDAY = date(2026, 3, 2).toordinal()  # bit 0 of the histories below
