@@ -3,121 +3,43 @@
 `shared/config_file.py` reads YAML into these and finds the line of each error.
 """
 
-import re
+import fnmatch
 from collections.abc import Iterator, Mapping
 from datetime import date, time, timedelta
-from functools import cache
-from typing import Annotated, Any, Literal
-from zoneinfo import ZoneInfo, available_timezones
+from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
+from shared.config_calls import (
+    CONDITION_OPERATORS,
+    CsmSection,
+    EscalateSection,
+    GuardSection,
+    PlaybookSection,
+    QuietDaysSection,
+    TaskSection,
+    check_condition,
+)
+from shared.config_types import (
+    LANGUAGES,
+    WEEKDAYS,
+    Duration,
+    Holidays,
+    LocalTime,
+    Name,
+    Section,
+    TimeZone,
+    Weekdays,
+    Window,
+    check_holidays,
+    check_time_zone,
+    check_window,
+    parse_duration,
+    parse_local_time,
+    parse_weekdays,
+)
 from shared.events import Calendar
-
-WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
-LANGUAGES = ("ja", "en")
-
-_DURATION = re.compile(r"^\s*(\d+)\s*(s|m|h|d)\s*$")
-_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-_LOCAL_TIME = re.compile(r"^([01]\d|2[0-3]):([0-5]\d)$")
-_WINDOW = re.compile(r"^([01]\d|2[0-3]):[0-5]\d-([01]\d|2[0-3]):[0-5]\d$")
-_IDENTIFIER = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
-
-
-def parse_duration(value: object) -> timedelta:
-    """`15m`, `2h`, `35d`, `90s`."""
-    if isinstance(value, timedelta):
-        return value
-    match = _DURATION.match(value) if isinstance(value, str) else None
-    if not match:
-        raise ValueError("a duration is a number and one of s, m, h, d, such as 15m or 2h")
-    return timedelta(seconds=int(match[1]) * _SECONDS[match[2]])
-
-
-def parse_local_time(value: object) -> time:
-    """`"05:00"`. YAML reads an unquoted 5:00 as the number 300, so say what to do about that."""
-    if isinstance(value, time):
-        return value
-    match = _LOCAL_TIME.match(value) if isinstance(value, str) else None
-    if not match:
-        raise ValueError('a local time is written "HH:MM" in quotes, from "00:00" to "23:59"')
-    return time(int(match[1]), int(match[2]))
-
-
-def parse_weekdays(value: object) -> tuple[int, ...]:
-    """`[mon, tue]` or `"mon tue"` as 0 = Monday .. 6 = Sunday."""
-    words = re.split(r"[\s,;]+", value.strip()) if isinstance(value, str) else value
-    if not isinstance(words, list | tuple):
-        raise ValueError("closed weekdays are a list such as [mon, tue]")
-    days = set()
-    for word in words:
-        if word == "":
-            continue
-        key = str(word).strip().lower()[:3]
-        if isinstance(word, int) and 0 <= word <= 6:
-            days.add(word)
-        elif key in WEEKDAYS:
-            days.add(WEEKDAYS.index(key))
-        else:
-            raise ValueError(f"{word!r} is no weekday; use {' '.join(WEEKDAYS)}")
-    return tuple(sorted(days))
-
-
-@cache
-def _zones() -> frozenset[str]:
-    # Listing them walks the zone directory, which takes milliseconds: too long for every row of a file.
-    return frozenset(available_timezones())
-
-
-def check_time_zone(value: str) -> str:
-    """An IANA zone known to the zone data in use."""
-    if value not in _zones():
-        raise ValueError(f"{value!r} is no IANA time zone, such as Asia/Tokyo or Europe/Berlin")
-    ZoneInfo(value)
-    return value
-
-
-def check_holidays(value: str) -> str:
-    """A country (`JP`) or country and subdivision (`US-CA`) known to the holidays library; "" for none."""
-    if value == "":
-        return value
-    import holidays  # heavy: only when a country is named
-
-    country, _, subdivision = value.partition("-")
-    supported = holidays.list_supported_countries()
-    if country not in supported or (subdivision and subdivision not in supported[country]):
-        raise ValueError(f"{value!r} is no country of the holidays library, such as JP, DE or US-CA")
-    return value
-
-
-def check_window(value: str) -> str:
-    """`"14:00-17:00"`; a window that ends before it starts goes over midnight, an empty one is refused."""
-    if not _WINDOW.match(value):
-        raise ValueError('a window is written "HH:MM-HH:MM"')
-    if value[:5] == value[6:]:
-        raise ValueError("a window that starts when it ends never opens")
-    return value
-
-
-def _identifier(value: str) -> str:
-    if not _IDENTIFIER.match(value):
-        raise ValueError("a name has letters, digits, '.', '_' and '-', 64 at the most")
-    return value
-
-
-Duration = Annotated[timedelta, BeforeValidator(parse_duration, json_schema_input_type=str)]
-LocalTime = Annotated[time, BeforeValidator(parse_local_time, json_schema_input_type=str)]
-Weekdays = Annotated[tuple[int, ...], BeforeValidator(parse_weekdays, json_schema_input_type=list[str] | str)]
-TimeZone = Annotated[str, AfterValidator(check_time_zone)]
-Holidays = Annotated[str, AfterValidator(check_holidays)]
-Window = Annotated[str, AfterValidator(check_window)]
-Name = Annotated[str, AfterValidator(_identifier)]
-
-
-class Section(BaseModel):
-    """A part of the file: frozen, unknown keys refused."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
+from shared.triggers import RESUMED
 
 
 class CalendarSection(Section):
@@ -153,6 +75,10 @@ class StreakRuleSection(Section):
     repeat: bool = False
     emit: Name = "streak.reached"
 
+    def emitted(self) -> tuple[str, ...]:
+        """The types of its triggers."""
+        return (self.emit,)
+
 
 class AbsenceRuleSection(Section):
     """An expected day passed its cutoff without use; with `anchor`, use never began."""
@@ -177,66 +103,12 @@ class AbsenceRuleSection(Section):
             raise ValueError("again_after_days does not go with an anchor: use never began only once")
         return self
 
+    def emitted(self) -> tuple[str, ...]:
+        """The types of its triggers."""
+        return (self.emit, f"{self.emit}.retracted", RESUMED)
+
 
 RuleSection = Annotated[StreakRuleSection | AbsenceRuleSection, Field(discriminator="kind")]
-
-
-class GuardSection(Section):
-    """When so many of a product's customers stop at once, the product is the suspect.
-
-    `send`: where that is said; absent: wherever its playbooks tell people of calls.
-    """
-
-    share: float = Field(default=0.3, gt=0, le=1)
-    min_customers: int = Field(default=20, ge=1)
-    hold: Duration = timedelta(hours=2)
-    send: tuple[str, ...] = ()
-
-
-class TaskSection(Section):
-    """What the CSM is asked to do. `title` per language."""
-
-    kind: Literal["call", "email", "visit", "note"] = "call"
-    title: Mapping[Literal["ja", "en"], str] = {}
-    contact_window: Window | None = None
-    expires: Literal["end_of_day", "never"] | Duration = "never"
-
-
-class EscalateSection(Section):
-    """Who hears of it when nobody acknowledges; `to` is `backup`, `lead` or a CSM."""
-
-    after: Duration
-    to: str
-
-
-CONDITION_OPERATORS = ("at_least", "below", "not")
-
-
-def check_condition(value: Mapping[str, Any]) -> Mapping[str, Any]:
-    """What `if` may say of a fact: a value, a list of them, `{at_least: 100}`, `{below: 5}` or `{not: x}`."""
-    for name, want in value.items():
-        if not isinstance(want, Mapping):
-            continue
-        for operator, bound in want.items():
-            if operator not in CONDITION_OPERATORS:
-                raise ValueError(f"{name}: {operator!r} is none of {' '.join(CONDITION_OPERATORS)}")
-            if operator != "not" and (isinstance(bound, bool) or not isinstance(bound, int | float)):
-                raise ValueError(f"{name}: {operator} takes a number")
-    return value
-
-
-Condition = Annotated[Mapping[str, Any], AfterValidator(check_condition)]
-
-
-class PlaybookSection(Section):
-    """When this trigger (of such a customer), then this task, announced there."""
-
-    on: str | tuple[str, ...]
-    condition: Condition = Field(default={}, alias="if")
-    task: TaskSection = TaskSection()
-    owner: str | None = None
-    send: tuple[str, ...] = ()
-    escalate: EscalateSection | None = None
 
 
 DEFAULT_CUSTOMER_PATHS = (
@@ -265,7 +137,8 @@ def check_path(value: str) -> str:
 class ProductSection(Section):
     """One product: its customers' defaults, its rules, its playbooks.
 
-    `customer_from` says where events in other services' formats name the customer.
+    `customer_from` says where events in other services' formats name the customer. On `quiet_days`, in the
+    customer's zone, nobody is called.
     """
 
     time_zone: TimeZone = "UTC"
@@ -273,9 +146,15 @@ class ProductSection(Section):
     calendar: CalendarSection = CalendarSection()
     late_window: Duration = timedelta(days=35)
     guard: GuardSection = GuardSection()
+    quiet_days: QuietDaysSection = QuietDaysSection()
     rules: Mapping[Name, RuleSection] = {}
     playbooks: tuple[PlaybookSection, ...] = ()
     customer_from: tuple[Annotated[str, AfterValidator(check_path)], ...] = DEFAULT_CUSTOMER_PATHS
+
+    def emitted(self) -> tuple[str, ...]:
+        """Every type of trigger that its rules can emit."""
+        found = dict.fromkeys(kind for rule in self.rules.values() for kind in rule.emitted())
+        return tuple(found)
 
 
 Timing = Literal["window", "at_once"]
@@ -308,20 +187,6 @@ class WebhookChannel(Section):
 
 
 Channel = Annotated[SlackChannel | WebhookChannel, Field(discriminator="kind")]
-
-
-class CsmSection(Section):
-    """A customer success manager."""
-
-    name: str
-    email: str | None = None
-    slack: str | None = None
-    time_zone: TimeZone = "UTC"
-    hours: Window = "09:00-18:00"
-    days_off: Weekdays = ()
-    backup: str | None = None
-    lead: str | None = None
-    language: Literal["ja", "en"] = "en"
 
 
 UnknownName = tuple[tuple[str | int, ...], str, str, tuple[str, ...]]
@@ -362,14 +227,24 @@ class Config(Section):
                     yield where, f"no channel {channel!r}", channel, tuple(self.channels)
             for i, playbook in enumerate(product.playbooks):
                 place = ("products", product_id, "playbooks", i)
-                for channel in playbook.send:
-                    if channel not in self.channels:
-                        yield (*place, "send"), f"no channel {channel!r}", channel, tuple(self.channels)
-                if playbook.owner is not None and playbook.owner not in self.csms:
-                    yield (*place, "owner"), f"no CSM {playbook.owner!r}", playbook.owner, tuple(self.csms)
-                to = playbook.escalate.to if playbook.escalate else "lead"
-                if to not in ("backup", "lead", *self.csms):
-                    yield (*place, "escalate", "to"), f"no CSM {to!r}", to, ("backup", "lead", *self.csms)
+                yield from self._unknown_in_playbook(place, playbook, product.emitted())
+
+    def _unknown_in_playbook(
+        self, place: tuple[str | int, ...], playbook: PlaybookSection, emitted: tuple[str, ...]
+    ) -> Iterator[UnknownName]:
+        for wanted in (playbook.on,) if isinstance(playbook.on, str) else playbook.on:
+            # A product whose rules stand in no file (its triggers come from elsewhere) is taken at its word.
+            if emitted and not fnmatch.filter(emitted, wanted):
+                yield (*place, "on"), f"no rule of this product emits {wanted!r}", wanted, emitted
+        for channel in playbook.send:
+            if channel not in self.channels:
+                yield (*place, "send"), f"no channel {channel!r}", channel, tuple(self.channels)
+        if playbook.owner is not None and playbook.owner not in self.csms:
+            yield (*place, "owner"), f"no CSM {playbook.owner!r}", playbook.owner, tuple(self.csms)
+        for step in playbook.escalate:
+            if step.to not in ("backup", "lead", *self.csms):
+                known = ("backup", "lead", *self.csms)
+                yield (*place, "escalate"), f"no CSM {step.to!r}", step.to, known
 
 
 DEFAULT_PRODUCT = "default"
@@ -390,3 +265,47 @@ def default_config() -> Config:
             }
         }
     )
+
+
+__all__ = [
+    "CONDITION_OPERATORS",
+    "DEFAULT_CUSTOMER_PATHS",
+    "DEFAULT_PRODUCT",
+    "LANGUAGES",
+    "WEEKDAYS",
+    "AbsenceRuleSection",
+    "CalendarSection",
+    "Channel",
+    "Config",
+    "CsmSection",
+    "Duration",
+    "EscalateSection",
+    "GuardSection",
+    "Holidays",
+    "LocalTime",
+    "PlaybookSection",
+    "ProductSection",
+    "QuietDaysSection",
+    "RuleSection",
+    "Section",
+    "SlackChannel",
+    "StreakRuleSection",
+    "TaskSection",
+    "TimeZone",
+    "Timing",
+    "UnknownName",
+    "UnknownNames",
+    "WebhookChannel",
+    "Weekdays",
+    "When",
+    "Window",
+    "check_condition",
+    "check_holidays",
+    "check_path",
+    "check_time_zone",
+    "check_window",
+    "default_config",
+    "parse_duration",
+    "parse_local_time",
+    "parse_weekdays",
+]

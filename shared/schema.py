@@ -104,7 +104,7 @@ tasks = Table(
     Column("type", Text, nullable=False),  # of the trigger
     Column("state", Text, nullable=False),
     Column("owner", Text),
-    Column("escalated_to", Text),
+    Column("heard_by", Text, nullable=False, server_default=""),  # CSMs whom it escalated to
     Column("opened_us", BigInteger, nullable=False),
     Column("due_us", BigInteger),  # when the contact window closes
     Column("wake_us", BigInteger),  # next instant at which the task changes by itself
@@ -180,6 +180,7 @@ deliveries = Table(  # trigger x channel
     Column("customer_id", Text, nullable=False),
     Column("channel", Text, nullable=False),
     Column("kind", Text, nullable=False),  # opened, again, escalated, woken, unverified, closed
+    Column("addressee", Text, nullable=False, server_default=""),  # the CSM it is for; else the owner
     Column("state", Text, nullable=False),  # pending, held, delivered, dead, cancelled
     Column("created_us", BigInteger, nullable=False),
     Column("next_attempt_us", BigInteger),

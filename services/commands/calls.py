@@ -5,9 +5,11 @@ from typing import Any
 
 import msgspec
 
-from services.notifier.routing import closes_tasks, plan_for, zone
-from services.notifier.tasks import Plan, Task, raised, resumed, retracted, woken
-from services.notifier.zones import day_closes_us
+from services.notifier.plans import Plan
+from services.notifier.routing import closes_tasks, plan_for
+from services.notifier.tasks import Task
+from services.notifier.turns import raised, resumed, retracted, woken
+from services.notifier.zones import day_closes_us, zone
 from shared.clock import from_us, rfc3339, to_us
 from shared.config import Config, parse_local_time
 from shared.triggers import RESUMED, Trigger
@@ -70,7 +72,7 @@ def _close(open_tasks: dict[tuple[str, str], Task], trigger: Trigger, now_us: in
 def _as_of(task: Task | None, now_us: int) -> Task | None:
     """The task after everything that it does by itself until `now_us`."""
     while task is not None and task.wake_us is not None and task.wake_us <= now_us:
-        task = woken(task, task.plan.times, now_us).task
+        task = woken(task, now_us).task
     return task
 
 

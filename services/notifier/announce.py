@@ -17,6 +17,7 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
     `uncertain`: an attempt ended in silence, so it may have arrived. `lease_until_us`: an attempt is
     under way, or was when its worker died. `replayed`: a person asked for it, so it goes out whatever
     has become of the task.
+    `addressee`: the CSM it is for, where that is not whoever owns the task by then.
     `reference` is what the channel calls the message. Instants in microseconds since the epoch.
     """
 
@@ -27,6 +28,7 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
     customer_id: str
     channel: str
     kind: Announced
+    addressee: str = ""
     state: DeliveryState
     created_us: int
     next_attempt_us: int | None
@@ -70,7 +72,7 @@ def mail_of(step: Step, earlier: Sequence[Delivery], channels: Mapping[str, Chan
             if announcement.kind == "closed" and not any(d.was_seen for d in before):
                 continue  # Who never heard of the stop need not hear that it is over.
             new.append(_delivery(step.task, announcement, name, channel, before, now_us))
-            withdrawn += _superseded(announcement, channel, before)
+            withdrawn += _superseded(new[-1], channel, before)
     freed = [_freed(d, step.task, now_us) for d in earlier if step.frees and d.state == "held"]
     return Mail(new=tuple(new), withdrawn=tuple(dict.fromkeys(withdrawn)), freed=tuple(freed))
 
@@ -91,11 +93,11 @@ def _is_for(announcement: Announcement, channel: Channel) -> bool:
     return announcement.to_people if speaks_to_people(channel) else announcement.to_machines
 
 
-def _superseded(announcement: Announcement, channel: Channel, before: Sequence[Delivery]) -> list[str]:
-    """People get one message that says how things are; machines get every fact."""
-    if not speaks_to_people(channel) or announcement.kind == "closed":
+def _superseded(news: Delivery, channel: Channel, before: Sequence[Delivery]) -> list[str]:
+    """Each person gets one message that says how things are; machines get every fact."""
+    if not speaks_to_people(channel) or news.kind == "closed":
         return []
-    return [d.id for d in before if d.state == "pending" and not d.was_seen]
+    return [d.id for d in before if d.state == "pending" and d.addressee == news.addressee and not d.was_seen]
 
 
 def _delivery(
@@ -110,24 +112,31 @@ def _delivery(
     is_held = task.held is not None and channel.timing == "window"
     first_us = None if is_held else _first_attempt_us(task, announcement, channel, before, now_us)
     return Delivery(
-        id=_id(announcement, name, now_us),
+        id=_id(task, announcement, name, channel, now_us),
         trigger_id=announcement.trigger.id,
         task_id=task.id,
         product=task.product,
         customer_id=task.customer_id,
         channel=name,
         kind=announcement.kind,
+        addressee=announcement.to or "",
         state="held" if is_held else "pending",
         created_us=now_us,
         next_attempt_us=first_us,
     )
 
 
-def _id(announcement: Announcement, channel: str, now_us: int) -> str:
-    """A trigger is announced once a channel; a nudge carries no new fact, so its instant tells it apart."""
+def _id(task: Task, announcement: Announcement, name: str, channel: Channel, now_us: int) -> str:
+    """A trigger is announced once a channel; a nudge carries no new fact, so its instant tells it apart.
+
+    To people, the end of one task is not what the same trigger opens or closes elsewhere.
+    """
+    told = f"{announcement.trigger.id}.{name}"
+    if announcement.kind == "closed" and speaks_to_people(channel):
+        return f"{told}.closed.{task.id}"
     if announcement.kind in ("opened", "again", "closed"):
-        return f"{announcement.trigger.id}.{channel}"
-    return f"{announcement.trigger.id}.{channel}.{announcement.kind}.{now_us}"
+        return told
+    return f"{told}.{announcement.kind}.{now_us}"
 
 
 def _first_attempt_us(

@@ -7,7 +7,7 @@ import msgspec
 from sqlalchemy import ColumnElement, Select, func, literal, or_, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.notifier.store import decode_task
+from services.notifier.store import decode_task, heard_by
 from services.notifier.tasks import Task
 from shared import schema
 
@@ -74,7 +74,7 @@ def _conditions(wanted: TaskFilter) -> Iterator[ColumnElement[bool]]:
     if wanted.owner is not None:
         yield _t.owner == wanted.owner if wanted.owner else _t.owner.is_(None)
     if wanted.whose is not None:
-        yield or_(_t.owner == wanted.whose, _t.escalated_to == wanted.whose)
+        yield or_(_t.owner == wanted.whose, _t.heard_by.contains(heard_by([wanted.whose]), autoescape=True))
     if wanted.customer_id is not None:
         yield _t.customer_id == wanted.customer_id
     if wanted.is_live is not None:

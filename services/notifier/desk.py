@@ -8,8 +8,8 @@ import structlog
 from services.notifier import guarding, store
 from services.notifier.guard import Outage
 from services.notifier.parts import NotifierParts
-from services.notifier.routing import times_for
-from services.notifier.tasks import Step, Task, woken
+from services.notifier.tasks import Step, Task
+from services.notifier.turns import woken
 from shared.errors import NotFound, TransientError
 
 log = structlog.get_logger()
@@ -89,8 +89,7 @@ class Timekeeper:
             for task_id in task_ids:
                 task = ledger.task(task_id)
                 if task is not None:
-                    times = times_for(task.plan.contact, task.plan.lifetime_us, now_us)
-                    ledger.take(woken(task, times, now_us), now_us)
+                    ledger.take(woken(task, now_us), now_us)
             await store.write(connection, ledger)
 
     async def run(self, stop: asyncio.Event) -> None:

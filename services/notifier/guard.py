@@ -16,7 +16,8 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
-from services.notifier.tasks import Contact, Plan, Times
+from services.notifier.contact import Contact
+from services.notifier.plans import Plan, Times
 from services.notifier.zones import instant_of, instant_us
 from shared.clock import from_us, rfc3339
 from shared.config import Config, GuardSection, ProductSection

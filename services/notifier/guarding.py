@@ -10,8 +10,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from services.notifier import guard, store
 from services.notifier.guard import SILENCE, Outage, outage_id
 from services.notifier.ledger import Ledger
-from services.notifier.routing import is_stop, times_for, zone
-from services.notifier.tasks import SYSTEM, Outcome, finish, freed, raised
+from services.notifier.routing import is_stop
+from services.notifier.tasks import SYSTEM, Outcome, finish
+from services.notifier.turns import freed, raised
+from services.notifier.zones import zone
 from shared import schema
 from shared.config import AbsenceRuleSection, Config, ProductSection
 from shared.database import Database
@@ -129,10 +131,8 @@ async def advance(connection: AsyncConnection, outage_id: str, config: Config, n
     for task_id in task_ids:
         task = ledger.task(task_id)
         if task is not None and task.held is not None:
-            times = times_for(task.plan.contact, task.plan.lifetime_us, now_us)
             step = freed(
                 task,
-                times,
                 now_us,
                 actor=moved.closed_by or SYSTEM,
                 unverified=moved.state == "unverified",

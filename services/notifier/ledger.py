@@ -7,8 +7,10 @@ import msgspec
 
 from services.notifier.announce import Delivery, mail_of
 from services.notifier.guard import Outage, counted, outage_id, taken_back
+from services.notifier.plans import Plan
 from services.notifier.routing import RETRACTED_SUFFIX, closes_tasks, is_stop, plan_for
-from services.notifier.tasks import Note, Plan, Step, Task, raised, resumed, retracted
+from services.notifier.tasks import Note, Step, Task
+from services.notifier.turns import raised, resumed, retracted
 from shared.config import Channel, Config, ProductSection
 from shared.triggers import RESUMED, Trigger
 
@@ -97,6 +99,8 @@ class Ledger:
             return
         mail = mail_of(step, self.deliveries_of(task.id), self._channels, now_us)
         for delivery in mail.new:
+            if delivery.id in self.new_deliveries:
+                continue  # A machine hears of each trigger once, as of the first task that it concerns.
             self._deliveries[task.id][delivery.id] = self.new_deliveries[delivery.id] = delivery
         for delivery_id in mail.withdrawn:
             self._withdraw(task.id, delivery_id)
@@ -135,13 +139,13 @@ def take_trigger(ledger: Ledger, trigger: Trigger, value: bytes, config: Config,
     if trigger.id in ledger.known:
         return
     is_counted = _count(ledger, trigger, config, now_us)
-    if closes_tasks(trigger):
-        _take_back(ledger, trigger, value, now_us)
+    closed_id = _take_back(ledger, trigger, now_us) if closes_tasks(trigger) else ""
     plan = plan_for(trigger, config, now_us)
     if plan is not None:
         _open(ledger, trigger, value, plan, now_us, ledger.hold_of(trigger) if is_counted else None)
-    elif is_counted:
-        ledger.learn(trigger, value, "", now_us)  # Nobody calls, but it is never counted twice.
+    elif closed_id or is_counted:
+        # It stands under what it closed; where nobody calls, under nothing, so that it is not counted twice.
+        ledger.learn(trigger, value, closed_id, now_us)
 
 
 def _open(ledger: Ledger, trigger: Trigger, value: bytes, plan: Plan, now_us: int, held: str | None) -> None:
@@ -168,7 +172,9 @@ def _count(ledger: Ledger, trigger: Trigger, config: Config, now_us: int) -> boo
     return False
 
 
-def _take_back(ledger: Ledger, trigger: Trigger, value: bytes, now_us: int) -> None:
+def _take_back(ledger: Ledger, trigger: Trigger, now_us: int) -> str:
+    """Closes what a return or a retraction ends; the id of the last task that it says something of."""
+    said_of = ""
     data = trigger.data
     concerned = ledger.live((data.product, data.customer.id, data.rule))
     told = ledger.task(ledger.known.get(data.stopped_id or "", ""))
@@ -180,5 +186,6 @@ def _take_back(ledger: Ledger, trigger: Trigger, value: bytes, now_us: int) -> N
             continue  # A task that a return itself asked for (a playbook on usage.resumed) stays open.
         step = close(task, trigger, now_us)
         if step.notes:
-            ledger.learn(trigger, value, task.id, now_us)
+            said_of = task.id
             ledger.take(step, now_us)
+    return said_of

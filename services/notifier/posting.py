@@ -4,9 +4,9 @@ from typing import Any
 
 from services.notifier.announce import Delivery, speaks_to_people
 from services.notifier.channels import Result
+from services.notifier.contact import Contact, next_contact
 from services.notifier.outgoing import Claim, Mark, MarkState
 from services.notifier.retry import next_attempt_us
-from services.notifier.routing import next_contact
 from services.notifier.tasks import Task
 from shared.config import Channel
 
@@ -33,10 +33,18 @@ def verdict_on(claim: Claim, channel: Channel, now_us: int) -> Mark | None:
 
 def _opens_us(task: Task, delivery: Delivery, channel: Channel, now_us: int) -> int:
     """When it may go out: a message that missed its window waits for the next one."""
-    if channel.timing == "at_once" or delivery.kind == "escalated":
+    if channel.timing == "at_once":
         return now_us
-    span = next_contact(task.plan.contact, now_us)
+    span = next_contact(_contact_of(delivery, task), now_us)
     return span[0] if span is not None else now_us
+
+
+def _contact_of(delivery: Delivery, task: Task) -> Contact:
+    """A call has to reach the customer; the word that nobody took it, whoever it is for."""
+    if delivery.kind != "escalated":
+        return task.plan.contact
+    hears = (step.hours for step in task.plan.escalations if step.to == delivery.addressee)
+    return next(hears, task.plan.contact)
 
 
 def _withdrawn(delivery: Delivery, why: str) -> Mark:

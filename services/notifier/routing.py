@@ -1,29 +1,28 @@
 """Decides from a trigger and the configuration who is asked to do what, where it is said, and when."""
 
 import fnmatch
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
-from functools import lru_cache
 from typing import Any
-from zoneinfo import ZoneInfo
 
-from services.notifier.tasks import Contact, Plan, Times
-from services.notifier.zones import Span, day_closes_us, openings, parse_window
+import msgspec
+
+from services.notifier.contact import Contact
+from services.notifier.plans import Escalation, Plan, times_for
+from services.notifier.quiet import QuietDays
+from services.notifier.zones import parse_window, zone
 from shared.config import (
     AbsenceRuleSection,
     Config,
     CsmSection,
     PlaybookSection,
     ProductSection,
+    QuietDaysSection,
     TaskSection,
-    parse_local_time,
 )
 from shared.triggers import RESUMED, CustomerFacts, Trigger
 
 RETRACTED_SUFFIX = ".retracted"
-LOOK_AHEAD_DAYS = 14
-"""A contact window that does not meet the CSM's hours within so many days is taken never to open."""
-
 _MICROSECOND = timedelta(microseconds=1)
 _DEFAULT_PLAYBOOK = PlaybookSection(on="*")
 
@@ -42,13 +41,15 @@ def plan_for(trigger: Trigger, config: Config, now_us: int) -> Plan | None:
     owner, problems = _owner(trigger.data.customer, playbook, config.csms)
     contact, more = _contact(trigger.data.customer, playbook.task, product, config.csms.get(owner or ""))
     lifetime_us = _lifetime(playbook.task)
-    times = times_for(contact, lifetime_us, now_us)
+    escalations, missing = _escalations(playbook, owner, contact.zone, config.csms)
+    times = times_for(contact, lifetime_us, escalations, now_us)
     if times.due_us is None and contact.window is not None:
         # The call is worth more than the window: hand it over and say what is wrong with it.
-        contact = _without_window(contact)
-        times = times_for(contact, lifetime_us, now_us)
+        contact = msgspec.structs.replace(contact, window=None)
+        times = times_for(contact, lifetime_us, escalations, now_us)
         more = (*more, "window_never_opens")
-    escalate_to, missing = _escalation(playbook, owner, config.csms)
+    if times.due_us is None and contact.hours is not None:
+        more = (*more, "hours_never_open")
     return Plan(
         kind=playbook.task.kind,
         title={str(language): text for language, text in playbook.task.title.items()},
@@ -57,8 +58,7 @@ def plan_for(trigger: Trigger, config: Config, now_us: int) -> Plan | None:
         contact=contact,
         lifetime_us=lifetime_us,
         times=times,
-        escalate_after_us=playbook.escalate.after // _MICROSECOND if playbook.escalate else None,
-        escalate_to=escalate_to,
+        escalations=escalations,
         problems=(*problems, *more, *missing),
     )
 
@@ -145,11 +145,26 @@ def _contact(
         zone=zone,
         day_starts_at=product.day_starts_at.strftime("%H:%M"),
         window=window,
-        hours=csm.hours if csm else None,
-        hours_zone=csm.time_zone if csm else None,
-        days_off=csm.days_off if csm else (),
+        quiet=_quiet_days(product.quiet_days),
     )
-    return contact, tuple(problems)
+    return _at_work(contact, csm), tuple(problems)
+
+
+def _at_work(contact: Contact, csm: CsmSection | None) -> Contact:
+    """Within this CSM's working hours."""
+    if csm is None:
+        return contact
+    return msgspec.structs.replace(
+        contact,
+        hours=csm.hours,
+        hours_zone=csm.time_zone,
+        days_off=csm.days_off,
+        hours_quiet=_quiet_days(csm.quiet_days),
+    )
+
+
+def _quiet_days(section: QuietDaysSection) -> QuietDays:
+    return QuietDays(holidays=section.holidays, dates=section.dates)
 
 
 def _is_zone(name: str) -> bool:
@@ -160,15 +175,6 @@ def _is_zone(name: str) -> bool:
     return True
 
 
-@lru_cache(maxsize=1024)
-def zone(name: str) -> ZoneInfo:
-    """The zone of an IANA name. Raises ValueError."""
-    try:
-        return ZoneInfo(name)
-    except KeyError as error:
-        raise ValueError(f"{name!r} is no IANA time zone") from error
-
-
 def _is_window(window: str) -> bool:
     try:
         parse_window(window)
@@ -177,86 +183,32 @@ def _is_window(window: str) -> bool:
     return True
 
 
-def _without_window(contact: Contact) -> Contact:
-    return Contact(
-        zone=contact.zone,
-        day_starts_at=contact.day_starts_at,
-        hours=contact.hours,
-        hours_zone=contact.hours_zone,
-        days_off=contact.days_off,
-    )
-
-
 def _lifetime(task: TaskSection) -> Any:
     if isinstance(task.expires, timedelta):
         return task.expires // _MICROSECOND
     return "end_of_day" if task.expires == "end_of_day" else None
 
 
-def _escalation(
-    playbook: PlaybookSection, owner: str | None, csms: Mapping[str, CsmSection]
-) -> tuple[str | None, tuple[str, ...]]:
-    """Who hears of it when nobody acknowledges: `backup` and `lead` of the owner, else of the playbook's."""
-    if playbook.escalate is None:
-        return None, ()
-    to = playbook.escalate.to
-    if to not in ("backup", "lead"):
-        return to, ()
+def _escalations(
+    playbook: PlaybookSection, owner: str | None, zone: str, csms: Mapping[str, CsmSection]
+) -> tuple[tuple[Escalation, ...], tuple[str, ...]]:
+    """Who hears of it when nobody acknowledges; a step that leads to nobody is left out, and told."""
+    steps, problems = [], []
     whose = csms.get(owner or "") or csms.get(playbook.owner or "")
-    found = (whose.backup if to == "backup" else whose.lead) if whose else None
-    return found, () if found else (f"no_{to}",)
+    for section in playbook.escalate:
+        to = _heard_by(section.to, whose)
+        if to is None:
+            problems.append(f"no_{section.to}")
+            continue
+        hours = _at_work(Contact(zone=zone), csms.get(to))
+        steps.append(Escalation(after_us=section.after // _MICROSECOND, to=to, hours=hours))
+    return tuple(steps), tuple(problems)
 
 
-def times_for(contact: Contact, lifetime_us: Any, now_us: int) -> Times:
-    """When it goes out, when the window closes (None: no window, or none that opens), when it expires."""
-    span = next_contact(contact, now_us)
-    notify_us = max(now_us, span[0]) if span else now_us
-    expires_us = None
-    if lifetime_us == "end_of_day":
-        day_starts_at = parse_local_time(contact.day_starts_at)
-        expires_us = day_closes_us(notify_us, zone(contact.zone), day_starts_at)
-    elif lifetime_us is not None:
-        expires_us = notify_us + lifetime_us
-    return Times(notify_us=notify_us, due_us=span[1] if span else None, expires_us=expires_us)
-
-
-def next_contact(contact: Contact, now_us: int) -> Span | None:
-    """The first span from `now_us` on in which the customer may be called and the CSM works.
-
-    None where there is neither window nor hours, or where they do not meet within two weeks.
-    """
-    spans = [spans for spans in (_calls(contact, now_us), _hours(contact, now_us)) if spans]
-    if not spans:
+def _heard_by(to: str, whose: CsmSection | None) -> str | None:
+    """`backup` and `lead` of the owner, else of the playbook's; anybody else by their id."""
+    if to not in ("backup", "lead"):
+        return to
+    if whose is None:
         return None
-    return next(spans[0], None) if len(spans) == 1 else _first_common(spans[0], spans[1])
-
-
-def _calls(contact: Contact, now_us: int) -> Iterator[Span] | None:
-    if contact.window is None:
-        return None
-    return openings(contact.window, zone(contact.zone), from_us=now_us, days_max=LOOK_AHEAD_DAYS)
-
-
-def _hours(contact: Contact, now_us: int) -> Iterator[Span] | None:
-    if contact.hours is None or contact.hours_zone is None:
-        return None
-    return openings(
-        contact.hours,
-        zone(contact.hours_zone),
-        from_us=now_us,
-        days_max=LOOK_AHEAD_DAYS,
-        closed_weekdays=contact.days_off,
-    )
-
-
-def _first_common(ones: Iterator[Span], others: Iterator[Span]) -> Span | None:
-    one, other = next(ones, None), next(others, None)
-    while one and other:
-        common = max(one[0], other[0]), min(one[1], other[1])
-        if common[0] < common[1]:
-            return common
-        if one[1] <= other[1]:
-            one = next(ones, None)
-        else:
-            other = next(others, None)
-    return None
+    return whose.backup if to == "backup" else whose.lead

@@ -325,7 +325,7 @@ def _task_row(task: Task) -> dict[str, Any]:
         "type": task.trigger.type,
         "state": task.state,
         "owner": task.owner,
-        "escalated_to": task.plan.escalate_to if task.escalated_us is not None else None,
+        "heard_by": heard_by(task.heard),
         "opened_us": task.opened_us,
         "due_us": task.plan.times.due_us,
         "wake_us": task.wake_us,
@@ -335,6 +335,11 @@ def _task_row(task: Task) -> dict[str, Any]:
         "updated_us": task.updated_us,
         "task": _task_encoder.encode(task),
     }
+
+
+def heard_by(csms: Sequence[str]) -> str:
+    """How `tasks.heard_by` holds CSMs, so that each can be looked for: between line ends."""
+    return "".join(f"\n{csm}\n" for csm in csms)
 
 
 def outage_row(outage: Outage) -> dict[str, Any]:

@@ -5,7 +5,7 @@
       any of them -> cancelled(resumed | retracted), by themselves
       open, notified -> expired
 
-One open task per customer, rule and type of trigger; a second trigger updates it.
+Here stand the task and what people do to it; what triggers and time do to it is in `turns`.
 """
 
 from datetime import date
@@ -13,8 +13,9 @@ from typing import Literal, get_args
 
 import msgspec
 
+from services.notifier.plans import Plan
 from shared.errors import Conflict, InvalidInput
-from shared.triggers import RESUMED, Trigger
+from shared.triggers import Trigger
 
 State = Literal["open", "notified", "acknowledged", "snoozed", "done", "cancelled", "expired"]
 Outcome = Literal[
@@ -29,40 +30,6 @@ UNTOUCHED_STATES: tuple[State, ...] = ("open", "notified")
 SYSTEM = "system"
 NOTE_CHARS_MAX = 4_000
 SNOOZE_US_MAX = 92 * 86_400_000_000
-
-
-class Contact(msgspec.Struct, frozen=True, kw_only=True):
-    """When the customer may be called and when its CSM works; None means at any time."""
-
-    zone: str
-    day_starts_at: str = "00:00"
-    window: str | None = None
-    hours: str | None = None
-    hours_zone: str | None = None
-    days_off: tuple[int, ...] = ()
-
-
-class Times(msgspec.Struct, frozen=True, kw_only=True):
-    """When the task goes out, when the call window closes, and when nobody needs it any more."""
-
-    notify_us: int
-    due_us: int | None
-    expires_us: int | None
-
-
-class Plan(msgspec.Struct, frozen=True, kw_only=True):
-    """What routing decided for one trigger. `problems` are codes shown to operator and CSM."""
-
-    kind: str
-    title: dict[str, str]
-    owner: str | None
-    channels: tuple[str, ...]
-    contact: Contact
-    lifetime_us: int | Literal["end_of_day"] | None
-    times: Times
-    escalate_after_us: int | None = None
-    escalate_to: str | None = None
-    problems: tuple[str, ...] = ()
 
 
 class Raised(msgspec.Struct, frozen=True):
@@ -89,6 +56,7 @@ class Task(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     snoozed_until_us: int | None = None
     snooze_reason: str = ""
     escalated_us: int | None = None
+    escalated_count: int = 0
     outcome: Outcome | None = None
     note: str = ""
     closed_by: str | None = None
@@ -123,12 +91,16 @@ class Task(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     @property
     def escalates_us(self) -> int | None:
-        """When somebody else hears of it; None: never, or not any more."""
-        if self.state not in UNTOUCHED_STATES or self.escalated_us is not None:
+        """When the next one hears of it; None: never, or not any more."""
+        if self.state not in UNTOUCHED_STATES:
             return None
-        if self.plan.escalate_after_us is None or self.plan.escalate_to is None:
-            return None
-        return self.plan.times.notify_us + self.plan.escalate_after_us
+        left = self.plan.times.escalate_us[self.escalated_count :]
+        return left[0] if left else None
+
+    @property
+    def heard(self) -> tuple[str, ...]:
+        """Who was told that nobody had taken it, in this order."""
+        return tuple(step.to for step in self.plan.escalations[: self.escalated_count])
 
     @property
     def _expires_us(self) -> int | None:
@@ -145,10 +117,14 @@ class Note(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Announcement(msgspec.Struct, frozen=True, kw_only=True):
-    """Something to be told. Machines get facts alone, with the trigger's own id; people also get nudges."""
+    """Something to be told. Machines get facts alone, with the trigger's own id; people also get nudges.
+
+    `to`: a CSM who is told though the task is not theirs.
+    """
 
     kind: Announced
     trigger: Trigger
+    to: str | None = None
     to_people: bool = True
     to_machines: bool = True
 
@@ -167,89 +143,12 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
     frees: bool = False
 
 
-def raised(task: Task | None, trigger: Trigger, plan: Plan, now_us: int, *, held: str | None = None) -> Step:
-    """A trigger asks for a call: opens a task, or updates the one that is open.
-
-    `held`: the outage that may be behind it; a new task then waits until that one lets it go.
-    """
-    fact = Raised(trigger.id, trigger.data.day)
-    if task is None or not task.is_live:
-        return _opened(trigger, fact, plan, now_us, held)
-    if fact in task.raised:
-        return Step(task=task)
-    updated = msgspec.structs.replace(
-        task, trigger=trigger, raised=(*task.raised, fact), plan=plan, updated_us=now_us
-    )
-    # Who has the call in hand already sees the new facts there and is not called twice.
-    to_people = task.state in UNTOUCHED_STATES
-    return Step(
-        task=updated,
-        notes=(Note(change="updated", detail=trigger.data.day.isoformat()),),
-        announcements=(Announcement(kind="again", trigger=trigger, to_people=to_people),),
-    )
-
-
-def _opened(trigger: Trigger, fact: Raised, plan: Plan, now_us: int, held: str | None) -> Step:
-    task = Task(
-        id=trigger.id,
-        state="open",
-        trigger=trigger,
-        raised=(fact,),
-        plan=plan,
-        opened_us=now_us,
-        updated_us=now_us,
-        owner=plan.owner,
-        held=held,
-    )
-    return Step(
-        task=task,
-        notes=(Note(change="opened", detail=" ".join(plan.problems)),),
-        announcements=(Announcement(kind="opened", trigger=trigger),),
-    )
-
-
-def resumed(task: Task, trigger: Trigger, now_us: int) -> Step:
-    """The customer is back: closes the task unless it stands for a later silence as well.
-
-    Everything an episode raised lies on or before the day of the use that ended it, and everything
-    a later one raises lies after it, so the days alone tell them apart.
-    """
-    return _without(task, tuple(r for r in task.raised if r.day > trigger.data.day), trigger, now_us)
-
-
-def retracted(task: Task, trigger: Trigger, now_us: int) -> Step:
-    """The stop was none: closes the task unless another of its triggers still stands."""
-    left = tuple(r for r in task.raised if r.id != trigger.data.stopped_id)
-    return _without(task, left, trigger, now_us)
-
-
-def _without(task: Task, left: tuple[Raised, ...], trigger: Trigger, now_us: int) -> Step:
-    reason: Literal["resumed", "retracted"] = "resumed" if trigger.type == RESUMED else "retracted"
-    note = Note(change=reason, detail=trigger.data.day.isoformat())
-    if not task.is_live:
-        # The call was made and closed; that it rested on a fact since taken back belongs in its record.
-        return Step(task=task, notes=(note,) if reason == "retracted" and left != task.raised else ())
-    if left == task.raised:
-        return Step(task=task)
-    if left:
-        return Step(task=_changed(task, now_us, raised=left), notes=(note,))
-    closed = _changed(
-        task, now_us, state="cancelled", cancelled=reason, closed_us=now_us, closed_by=SYSTEM, held=None
-    )
-    return Step(
-        task=closed,
-        notes=(note,),
-        announcements=(Announcement(kind="closed", trigger=trigger),),
-        withdraws="all",
-    )
-
-
 def notified(task: Task, channel: str, now_us: int) -> Step:
     """A channel has it; the first one counts."""
     if task.state != "open":
         return Step(task=task)
     return Step(
-        task=_changed(task, now_us, state="notified"), notes=(Note(change="notified", detail=channel),)
+        task=altered(task, now_us, state="notified"), notes=(Note(change="notified", detail=channel),)
     )
 
 
@@ -260,7 +159,7 @@ def acknowledge(task: Task, actor: str, now_us: int) -> Step:
         return Step(task=task)
     if task.state == "acknowledged":
         raise Conflict(f"{task.acknowledged_by} has already taken this call", code="already_taken")
-    changed = _changed(
+    changed = altered(
         task,
         now_us,
         state="acknowledged",
@@ -280,7 +179,7 @@ def snooze(task: Task, actor: str, until_us: int, reason: str, now_us: int) -> S
     _must_fit(reason)
     if task.state == "snoozed" and task.snoozed_until_us == until_us:
         return Step(task=task)
-    changed = _changed(task, now_us, state="snoozed", snoozed_until_us=until_us, snooze_reason=reason)
+    changed = altered(task, now_us, state="snoozed", snoozed_until_us=until_us, snooze_reason=reason)
     return Step(task=changed, notes=(Note(change="snoozed", actor=actor, detail=reason),), withdraws="people")
 
 
@@ -290,7 +189,7 @@ def finish(task: Task, actor: str, outcome: Outcome, note: str, now_us: int) -> 
     if task.state == "done" and task.outcome == outcome and (task.note == note or not note):
         return Step(task=task)
     _must_live(task)
-    changed = _changed(
+    changed = altered(
         task, now_us, state="done", outcome=outcome, note=note, closed_us=now_us, closed_by=actor, held=None
     )
     return Step(task=changed, notes=(Note(change="done", actor=actor, detail=outcome),), withdraws="all")
@@ -302,7 +201,7 @@ def reopen(task: Task, actor: str, now_us: int) -> Step:
         return Step(task=task)
     if task.state != "done":
         raise Conflict(f"only an outcome can be undone, and {_said(task)}", code="not_done")
-    changed = _changed(
+    changed = altered(
         task,
         now_us,
         state="acknowledged",
@@ -321,60 +220,12 @@ def assign(task: Task, actor: str, owner: str, now_us: int) -> Step:
     if task.owner == owner:
         return Step(task=task)
     state: State = "notified" if task.state == "acknowledged" else task.state
-    changed = _changed(task, now_us, owner=owner, state=state, acknowledged_us=None, acknowledged_by=None)
+    changed = altered(task, now_us, owner=owner, state=state, acknowledged_us=None, acknowledged_by=None)
     return Step(task=changed, notes=(Note(change="assigned", actor=actor, detail=owner),))
 
 
-def woken(task: Task, times: Times, now_us: int) -> Step:
-    """Its time has come: snoozed tasks come back, unanswered ones escalate, forgotten ones expire."""
-    if task.wake_us is None or task.wake_us > now_us:
-        return Step(task=task)
-    if task.state == "snoozed":
-        return _back(task, times, now_us)
-    if task.escalates_us is not None and task.escalates_us == task.wake_us:
-        return _escalated(task, now_us)
-    changed = _changed(task, now_us, state="expired", closed_us=now_us, closed_by=SYSTEM)
-    return Step(task=changed, notes=(Note(change="expired"),), withdraws="all")
-
-
-def freed(task: Task, times: Times, now_us: int, *, actor: str, unverified: bool, is_told: bool) -> Step:
-    """The outage guard lets a call go. `is_told`: it was held long enough to be worth a line in the trail."""
-    changed = _changed(
-        task,
-        now_us,
-        held=None,
-        unverified=unverified,
-        plan=msgspec.structs.replace(task.plan, times=times),
-    )
-    notes = (Note(change="released", actor=actor),) if is_told else ()
-    return Step(task=changed, notes=notes, frees=True)
-
-
-def _back(task: Task, times: Times, now_us: int) -> Step:
-    changed = _changed(
-        task,
-        now_us,
-        state="open",
-        snoozed_until_us=None,
-        escalated_us=None,
-        plan=msgspec.structs.replace(task.plan, times=times),
-    )
-    nudge = Announcement(kind="woken", trigger=task.trigger, to_machines=False)
-    return Step(
-        task=changed, notes=(Note(change="woken", detail=task.snooze_reason),), announcements=(nudge,)
-    )
-
-
-def _escalated(task: Task, now_us: int) -> Step:
-    nudge = Announcement(kind="escalated", trigger=task.trigger, to_machines=False)
-    return Step(
-        task=_changed(task, now_us, escalated_us=now_us),
-        notes=(Note(change="escalated", detail=task.plan.escalate_to or ""),),
-        announcements=(nudge,),
-    )
-
-
-def _changed(task: Task, now_us: int, **values: object) -> Task:
+def altered(task: Task, now_us: int, **values: object) -> Task:
+    """The task with other values, as of now."""
     return msgspec.structs.replace(task, updated_us=now_us, **values)
 
 

@@ -165,7 +165,7 @@ def task_values(task: Task) -> dict[str, Any]:
         "kind": plan.kind,
         "title": plan.title,
         "owner": task.owner,
-        "escalated_to": plan.escalate_to if task.escalated_us is not None else None,
+        "escalated_to": task.heard[-1] if task.heard else None,
         "day": data.day.isoformat(),
         "opened_at": rfc3339(task.opened_us),
         "notify_at": rfc3339(plan.times.notify_us),

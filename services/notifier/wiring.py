@@ -81,7 +81,7 @@ def _open(name: str, section: SlackChannel | WebhookChannel, parts: NotifierPart
 def _slack_renderer(section: SlackChannel, parts: NotifierParts) -> Callable[[Letter], SlackMessage]:
     def render(letter: Letter) -> SlackMessage:
         task = letter.task
-        addressee = task.plan.escalate_to if letter.delivery.kind == "escalated" else task.owner
+        addressee = letter.delivery.addressee or task.owner
         csm = parts.config.csms.get(addressee or "")
         return slack_message(
             letter.delivery.kind,

@@ -7,10 +7,10 @@ from typing import Any
 import msgspec
 
 from services.notifier.guard import SILENCE
-from services.notifier.routing import RETRACTED_SUFFIX, zone
+from services.notifier.routing import RETRACTED_SUFFIX
 from services.notifier.tasks import Task
 from services.notifier.words import Words
-from services.notifier.zones import instant_of
+from services.notifier.zones import instant_of, zone
 from shared.triggers import RESUMED, Reason, Trigger
 
 NAME_CHARS_MAX = 300
@@ -117,6 +117,7 @@ def problems(task: Task, words: Words) -> tuple[str, ...]:
         "unknown_time_zone": words.say("The customer's time zone is unknown; the product's is used."),
         "bad_contact_window": words.say("The customer's contact window cannot be read."),
         "window_never_opens": words.say("The contact window never meets the CSM's working hours."),
+        "hours_never_open": words.say("The CSM does not work within the next month."),
         "no_backup": words.say("There is no backup to escalate to."),
         "no_lead": words.say("There is no lead to escalate to."),
     }

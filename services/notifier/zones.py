@@ -1,7 +1,8 @@
 """Turns local clock times and windows into instants, whatever a zone's clocks do."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import date, datetime, time, timedelta
+from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 from shared.clock import from_us, to_us
@@ -9,7 +10,20 @@ from shared.clock import from_us, to_us
 Span = tuple[int, int]
 """From (included) to (excluded), microseconds since the epoch."""
 
+Window = tuple[time, time]
+"""From (included) to (excluded), local times; one that ends no later than it starts goes over midnight."""
+
 DAY_US = 86_400_000_000
+WHOLE_DAY: Window = (time(), time())
+
+
+@lru_cache(maxsize=1024)
+def zone(name: str) -> ZoneInfo:
+    """The zone of an IANA name. Raises ValueError."""
+    try:
+        return ZoneInfo(name)
+    except KeyError as error:
+        raise ValueError(f"{name!r} is no IANA time zone") from error
 
 
 def instant_us(day: date, at: time, zone: ZoneInfo) -> int:
@@ -52,7 +66,7 @@ def day_closes_us(at_us: int, zone: ZoneInfo, day_starts_at: time) -> int:
     return closes_us
 
 
-def parse_window(window: str) -> tuple[time, time]:
+def parse_window(window: str) -> Window:
     """`"14:00-17:00"` as two local times. Raises ValueError on anything else."""
     opens, dash, closes = window.partition("-")
     if not dash or len(opens) != 5 or len(closes) != 5 or opens == closes:
@@ -61,17 +75,22 @@ def parse_window(window: str) -> tuple[time, time]:
 
 
 def openings(
-    window: str, zone: ZoneInfo, *, from_us: int, days_max: int, closed_weekdays: tuple[int, ...] = ()
+    window: Window,
+    zone: ZoneInfo,
+    *,
+    from_us: int,
+    days_max: int,
+    is_closed: Callable[[date], bool] = lambda _day: False,
 ) -> Iterator[Span]:
     """The spans in which a daily window is open, in order, from the one that may still be open at `from_us`.
 
     A window that ends before it starts goes over midnight and belongs to the day it starts on.
     """
-    opens_at, closes_at = parse_window(window)
+    opens_at, closes_at = window
     over_midnight = timedelta(days=1 if closes_at <= opens_at else 0)
     first = local_day(from_us, zone) - timedelta(days=1)
     for day in (first + timedelta(days=n) for n in range(days_max + 2)):
-        if day.weekday() in closed_weekdays:
+        if is_closed(day):
             continue
         span = instant_us(day, opens_at, zone), instant_us(day + over_midnight, closes_at, zone)
         if span[0] < span[1] and span[1] > from_us:

@@ -331,7 +331,9 @@ async def test_tasks_are_filtered_and_paged(database: Database) -> None:
         ledger.take(acknowledge(second, "csm-2", NOON), NOON)
         await store.write(connection, ledger)
         await connection.execute(
-            update(schema.tasks).where(schema.tasks.c.id == stop("c-2").id).values(escalated_to="csm-2")
+            update(schema.tasks)
+            .where(schema.tasks.c.id == stop("c-2").id)
+            .values(heard_by=store.heard_by(["csm-3", "csm-2"]))
         )
 
     async def found(**wanted: object) -> list[str]:

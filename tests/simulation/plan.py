@@ -166,7 +166,7 @@ class _Draw:
                 "closed_weekdays": self.random.choice(([], [], ["mon"], ["sat", "sun"])),
             },
             "rules": rules,
-            "playbooks": self._playbooks(),
+            "playbooks": self._playbooks({rule.get("emit", "usage.stopped") for rule in rules.values()}),
         }
 
     def _absence(self) -> dict[str, Any]:
@@ -180,10 +180,11 @@ class _Draw:
         cutoff = self.random.choice((None, None, "14:00", "00:30"))
         return rule if cutoff is None else {**rule, "cutoff": cutoff}
 
-    def _playbooks(self) -> list[dict[str, Any]]:
+    def _playbooks(self, emitted: set[str]) -> list[dict[str, Any]]:
         send = self.random.choice((["hook"], ["hook", "chat"], ["chat", "hook"]))
+        wanted = self.random.choice((["usage.stopped"], ["usage.stopped", "never.started"]))
         call: dict[str, Any] = {
-            "on": self.random.choice(("usage.stopped", ["usage.stopped", "never.started"])),
+            "on": [kind for kind in wanted if kind in emitted],
             "owner": self.random.choice((None, "hanako")),
             "send": send,
             "task": {"expires": self.random.choice(("never", "never", "2d", "end_of_day"))},
@@ -193,7 +194,11 @@ class _Draw:
         if self.chance(0.3):
             call["task"]["contact_window"] = "14:00-17:00"
         others = [{"on": "habit.formed", "send": ["hook"], "task": {"kind": "note"}}]
-        return [call, *others] if self.chance(0.6) else [call]
+        playbooks = [call, *others] if self.chance(0.6) and "habit.formed" in emitted else [call]
+        # Chances of its own, so that every seed goes on drawing what it always drew.
+        if Random(f"retractions {self.seed}").random() < 0.3:
+            playbooks.append({"on": "usage.stopped.retracted", "send": send, "task": {"kind": "note"}})
+        return playbooks
 
     # Customers and what they do
 

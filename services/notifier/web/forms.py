@@ -7,8 +7,8 @@ from fastapi import APIRouter, Form
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
+from services.notifier.contact import next_contact
 from services.notifier.desk import Decide, Desk
-from services.notifier.routing import next_contact, zone
 from services.notifier.tasks import (
     OUTCOMES,
     Outcome,
@@ -21,7 +21,7 @@ from services.notifier.tasks import (
 )
 from services.notifier.web.access import check_same_site
 from services.notifier.web.pages import Pages
-from services.notifier.zones import instant_us, local_day
+from services.notifier.zones import instant_us, local_day, zone
 from shared.errors import Conflict, Forbidden, InvalidInput
 
 MORNING = time(9, 0)

@@ -6,13 +6,13 @@ import msgspec
 
 from services.notifier import wording
 from services.notifier.announce import Delivery
+from services.notifier.contact import Contact, next_contact
 from services.notifier.guard import SILENCE, outage_id
 from services.notifier.ledger import HistoryLine
 from services.notifier.render import dialled
-from services.notifier.routing import next_contact, zone
-from services.notifier.tasks import SYSTEM, Contact, Outcome, Task
+from services.notifier.tasks import SYSTEM, Outcome, Task
 from services.notifier.words import Words
-from services.notifier.zones import Span, instant_of, local_day
+from services.notifier.zones import Span, instant_of, local_day, zone
 from shared.config import CsmSection
 
 ROWS_MAX = 200

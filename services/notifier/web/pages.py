@@ -15,7 +15,6 @@ from services.notifier import board, store
 from services.notifier.board import TaskFilter
 from services.notifier.guard import SILENCE
 from services.notifier.parts import NotifierParts
-from services.notifier.routing import zone
 from services.notifier.tasks import (
     Task,
 )
@@ -24,7 +23,7 @@ from services.notifier.web.access import CSM_COOKIE, Access, Viewer, check_same_
 from services.notifier.web.assets import asset_url
 from services.notifier.web.calendar import Calendar, calendar_of
 from services.notifier.words import Words, preferred, words
-from services.notifier.zones import DAY_US, local_day
+from services.notifier.zones import DAY_US, local_day, zone
 from shared.config import LANGUAGES
 from shared.errors import NotFound, UsageTriggersError
 from shared.http import status_of

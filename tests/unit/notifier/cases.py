@@ -3,7 +3,10 @@
 from datetime import date, datetime
 from typing import Any
 
-from services.notifier.tasks import Contact, Plan, Task, Times, raised
+from services.notifier.contact import Contact
+from services.notifier.plans import Escalation, Plan, Times
+from services.notifier.tasks import Task
+from services.notifier.turns import raised
 from shared.clock import to_us
 from shared.config import Config
 from shared.triggers import CustomerFacts, Reason, StreakFacts, Trigger, TriggerData, trigger_id
@@ -101,8 +104,14 @@ def plan(
     notify_us: int = NOON,
     due_us: int | None = None,
     expires_us: int | None = None,
+    escalate: dict[str, int] | None = None,
     **more: Any,
 ) -> Plan:
+    """`escalate`: who hears of it, how long after it went out, at any hour."""
+    steps = [
+        Escalation(after_us=after_us, to=to, hours=Contact(zone="Asia/Tokyo"))
+        for to, after_us in (escalate or {}).items()
+    ]
     return Plan(
         kind="call",
         title={"ja": "利用が止まりました", "en": "Usage stopped"},
@@ -110,7 +119,13 @@ def plan(
         channels=channels,
         contact=more.pop("contact", Contact(zone="Asia/Tokyo")),
         lifetime_us=more.pop("lifetime_us", None),
-        times=Times(notify_us=notify_us, due_us=due_us, expires_us=expires_us),
+        times=Times(
+            notify_us=notify_us,
+            due_us=due_us,
+            expires_us=expires_us,
+            escalate_us=tuple(notify_us + step.after_us for step in steps),
+        ),
+        escalations=tuple(steps),
         **more,
     )
 

@@ -3,7 +3,9 @@
 import msgspec
 
 from services.notifier.announce import Delivery, Mail, mail_of
-from services.notifier.tasks import Step, Task, acknowledge, finish, raised, resumed, snooze, woken
+from services.notifier.contact import Contact
+from services.notifier.tasks import Step, Task, acknowledge, finish, snooze
+from services.notifier.turns import raised, resumed, woken
 from tests.unit.notifier.cases import HOUR, MINUTE, NOON, config, plan, resumption, stop, task
 
 CHANNELS = config().channels
@@ -99,16 +101,25 @@ def test_a_call_already_made_takes_back_everything_unsent() -> None:
 
 
 def test_a_snoozed_task_nudges_people_at_its_new_time() -> None:
-    one, deliveries = opened()
+    one, deliveries = opened(contact=Contact(zone="Asia/Tokyo", window="15:16-16:00"))
     asleep = snooze(one, "csm-1", LATER, "", NOON).task
-    times = msgspec.structs.replace(asleep.plan.times, notify_us=LATER + MINUTE)
-    (nudge,) = mail(woken(asleep, times, LATER), delivered(deliveries)).new
+    (nudge,) = mail(woken(asleep, LATER), delivered(deliveries)).new
     assert (nudge.channel, nudge.kind, nudge.next_attempt_us) == ("cs-slack", "woken", LATER + MINUTE)
+
+
+def test_each_step_up_is_for_its_own_addressee_and_replaces_nobody_elses_message() -> None:
+    one, deliveries = opened(escalate={"csm-2": HOUR, "csm-3": 2 * HOUR})
+    up = woken(one, LATER)
+    (first,) = mail(up, delivered(deliveries)).new
+    further = woken(up.task, LATER + HOUR)
+    (second,) = (found := mail(further, [*delivered(deliveries), first], LATER + HOUR)).new
+    assert (first.addressee, second.addressee) == ("csm-2", "csm-3")
+    assert found.withdrawn == ()
 
 
 def test_two_nudges_of_one_task_are_two_deliveries() -> None:
     one = snooze(task(), "csm-1", LATER, "", NOON).task
-    (first,) = mail(woken(one, one.plan.times, LATER), []).new
-    again = snooze(woken(one, one.plan.times, LATER).task, "csm-1", LATER + HOUR, "", LATER).task
-    (second,) = mail(woken(again, one.plan.times, LATER + HOUR), [first], LATER + HOUR).new
+    (first,) = mail(woken(one, LATER), []).new
+    again = snooze(woken(one, LATER).task, "csm-1", LATER + HOUR, "", LATER).task
+    (second,) = mail(woken(again, LATER + HOUR), [first], LATER + HOUR).new
     assert first.id != second.id

@@ -1,5 +1,7 @@
 """A batch of triggers folded in memory."""
 
+import msgspec
+
 from services.notifier.ledger import Ledger, take_trigger
 from services.notifier.tasks import Task, finish, notified
 from shared.triggers import Trigger, encode_trigger
@@ -77,3 +79,30 @@ def test_a_playbook_may_ask_for_a_word_of_thanks_when_they_are_back() -> None:
     for trigger in (second, resumption(second, "2026-03-11")):
         take_trigger(ledger, trigger, encode_trigger(trigger), thanks, NOON)
     assert [t.plan.kind for t in ledger.changed.values() if t.is_live] == ["note"]
+
+
+def test_a_retraction_that_has_a_playbook_stands_under_its_own_task_and_closes_the_stops() -> None:
+    """Simulation seed 1064: it was listed under the stop's task, and its own looked like nobody's."""
+    both = [
+        {"on": "usage.stopped", "send": ["cs-slack", "phone"]},
+        {"on": "usage.stopped.retracted", "send": ["cs-slack", "phone"], "task": {"kind": "note"}},
+    ]
+    sorry = config(playbooks=both)
+    first, back = Ledger(channels=sorry.channels), retraction(stop())
+    take_trigger(first, stop(), encode_trigger(stop()), sorry, NOON)
+    arrived = [
+        msgspec.structs.replace(d, state="delivered", next_attempt_us=None)
+        for d in first.deliveries_of(stop().id)
+    ]
+    ledger = Ledger(
+        channels=sorry.channels,
+        tasks=[notified(only(first), "cs-slack", NOON).task],
+        deliveries=arrived,
+        known={stop().id: stop().id},
+    )
+    take_trigger(ledger, back, encode_trigger(back), sorry, NOON + DAY)
+    assert {known.trigger.id: known.task_id for known in ledger.triggers} == {back.id: back.id}
+    assert {t.plan.kind: t.state for t in ledger.changed.values()} == {"call": "cancelled", "note": "open"}
+    # People read of the end and of the note; the machine gets the fact once.
+    told = sorted((d.channel, d.kind) for d in ledger.new_deliveries.values())
+    assert told == [("cs-slack", "closed"), ("cs-slack", "opened"), ("phone", "closed")]

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
+from services.notifier.plans import Plan
 from services.notifier.routing import plan_for
-from services.notifier.tasks import Plan
 from shared.clock import rfc3339
 from shared.config import Config
 from shared.triggers import Trigger
@@ -202,14 +202,97 @@ def test_a_lifetime_counts_from_the_call() -> None:
 def test_it_escalates_to_the_owners_backup_or_lead_or_a_named_csm() -> None:
     for to, found in (("backup", "csm-2"), ("lead", "csm-2"), ("csm-1", "csm-1")):
         plan = sure(planned(stop(csm="csm-1"), **playbook(escalate={"after": "2h", "to": to})))
-        assert (plan.escalate_after_us, plan.escalate_to, plan.problems) == (2 * HOUR, found, ())
+        (step,) = plan.escalations
+        assert (step.after_us, step.to, plan.problems) == (2 * HOUR, found, ())
 
 
 def test_an_owner_without_a_lead_is_named() -> None:
     plan = sure(planned(stop(csm="csm-2"), **playbook(escalate={"after": "2h", "to": "lead"})))
-    assert (plan.escalate_to, plan.problems) == (None, ("no_lead",))
+    assert (plan.escalations, plan.problems) == ((), ("no_lead",))
 
 
 def test_escalating_to_somebody_unknown_is_refused_at_start() -> None:
     with pytest.raises(ValueError, match="csm-9"):
         config(**playbook(escalate={"after": "2h", "to": "csm-9"}))
+
+
+def test_it_goes_up_to_the_backup_and_then_to_the_lead() -> None:
+    steps = [{"after": "1h", "to": "backup"}, {"after": "2h", "to": "csm-1"}]
+    plan = sure(planned(stop(csm="csm-1"), **playbook(escalate=steps)))
+    assert [(step.after_us, step.to) for step in plan.escalations] == [(HOUR, "csm-2"), (2 * HOUR, "csm-1")]
+    assert plan.times.escalate_us == (JUST_AFTER_CUTOFF + HOUR, JUST_AFTER_CUTOFF + 2 * HOUR)
+
+
+def test_a_step_that_leads_to_nobody_is_left_out_and_the_next_one_stands() -> None:
+    steps = [{"after": "1h", "to": "backup"}, {"after": "2h", "to": "csm-1"}]
+    plan = sure(planned(stop(csm="csm-2"), **playbook(escalate=steps)))
+    assert [step.to for step in plan.escalations] == ["csm-1"]
+    assert plan.problems == ("no_backup",)
+
+
+def test_whoever_hears_of_it_hears_of_it_at_work() -> None:
+    # It goes out at 17:00; two hours later csm-2, who works from 09:00 to 18:00, is at home.
+    at_five = at("2026-03-02T17:00+09:00")
+    plan = sure(
+        planned(stop(csm="csm-1"), now_us=at_five, **playbook(escalate={"after": "2h", "to": "lead"}))
+    )
+    assert plan.times.escalate_us == (at("2026-03-03T09:00+09:00"),)
+
+
+def test_escalation_that_does_not_go_up_is_refused_at_start() -> None:
+    steps = [{"after": "2h", "to": "backup"}, {"after": "2h", "to": "lead"}]
+    with pytest.raises(ValueError, match="step by step"):
+        config(**playbook(escalate=steps))
+
+
+# Quiet days
+
+
+def with_csm(csm_id: str, **values: Any) -> Config:
+    """The configuration with another CSM section."""
+    base = config().model_dump(by_alias=True)
+    base["csms"][csm_id] |= values
+    return Config.model_validate(base)
+
+
+def test_a_call_waits_over_the_public_holidays_of_the_csms_country() -> None:
+    # 20 March 2026 is Shunbun no Hi, a Friday.
+    holidays = with_csm("csm-2", quiet_days={"holidays": "JP"}, days_off=["sat", "sun"])
+    plan = plan_for(stop(csm="csm-2", day="2026-03-20"), holidays, at("2026-03-20T14:15+09:00"))
+    assert sure(plan).times.notify_us == at("2026-03-23T09:00+09:00")
+
+
+def test_a_call_waits_over_listed_days_and_is_no_later_for_it_on_others() -> None:
+    away = with_csm("csm-2", quiet_days={"dates": ["2026-03-02", ["2026-03-03", "2026-03-05"]]})
+    times = sure(plan_for(stop(csm="csm-2"), away, JUST_AFTER_CUTOFF)).times
+    assert times.notify_us == at("2026-03-06T09:00+09:00")
+    friday = at("2026-03-06T14:15+09:00")
+    assert sure(plan_for(stop(csm="csm-2"), away, friday)).times.notify_us == friday
+
+
+def test_on_a_products_quiet_days_nobody_is_called_whoevers_call_it_is() -> None:
+    quiet = {"quiet_days": {"dates": ["2026-03-02"]}}
+    midnight = at("2026-03-03T00:00+09:00")
+    assert sure(planned(**quiet)).times.notify_us == midnight
+    berlin = sure(planned(stop(time_zone="Europe/Berlin"), **quiet)).times
+    assert berlin.notify_us == at("2026-03-03T00:00+01:00")
+
+
+def test_a_csm_who_is_away_for_longer_than_a_month_is_named_and_the_call_goes_out() -> None:
+    away = with_csm("csm-2", quiet_days={"dates": [["2026-03-01", "2026-05-31"]]})
+    plan = sure(plan_for(stop(csm="csm-2"), away, JUST_AFTER_CUTOFF))
+    assert (plan.problems, plan.times.notify_us) == (("hours_never_open",), JUST_AFTER_CUTOFF)
+
+
+# What a playbook waits for
+
+
+@pytest.mark.parametrize("on", ["usage.stoped", ["usage.stopped", "onboarding.complete"], "usage.*.resumed"])
+def test_a_playbook_for_a_trigger_that_no_rule_emits_is_refused_at_start(on: Any) -> None:
+    with pytest.raises(ValueError, match="no rule of this product emits"):
+        config(playbooks=[{"on": on}])
+
+
+@pytest.mark.parametrize("on", ["usage.stopped", "usage.resumed", "usage.stopped.retracted", "usage.*", "*"])
+def test_a_playbook_may_wait_for_whatever_a_rule_emits(on: str) -> None:
+    assert config(playbooks=[{"on": on}]).products["reserve"].playbooks[0].on == on

@@ -4,22 +4,19 @@ from collections.abc import Callable
 
 import pytest
 
+from services.notifier.plans import Times
 from services.notifier.tasks import (
     OUTCOMES,
     Step,
     Task,
-    Times,
     acknowledge,
     assign,
     finish,
     notified,
-    raised,
     reopen,
-    resumed,
-    retracted,
     snooze,
-    woken,
 )
+from services.notifier.turns import raised, resumed, retracted, woken
 from shared.errors import Conflict, InvalidInput
 from tests.unit.notifier.cases import DAY, HOUR, MINUTE, NOON, plan, resumption, retraction, stop, task
 
@@ -159,8 +156,8 @@ def test_snoozing_until_the_past_or_for_ever_is_refused(until_us: int) -> None:
 def test_a_snoozed_task_comes_back_with_new_times_and_a_word_to_people_alone() -> None:
     asleep = snooze(task(), "csm-1", LATER, "", NOON).task
     assert asleep.wake_us == LATER
-    assert woken(asleep, TIMES, LATER - 1).task is asleep
-    step = woken(asleep, TIMES, LATER)
+    assert woken(asleep, LATER - 1).task is asleep
+    step = woken(asleep, LATER)
     assert (step.task.state, step.task.plan.times) == ("open", TIMES)
     (nudge,) = step.announcements
     assert (nudge.kind, nudge.to_machines) == ("woken", False)
@@ -212,7 +209,7 @@ def test_nothing_is_done_to_a_task_that_closed_by_itself(change: Callable[[Task]
     for closed in (
         resumed(task(), resumption(stop()), NOON).task,
         retracted(task(), retraction(stop()), NOON).task,
-        woken(task(expires_us=NOON), TIMES, NOON).task,
+        woken(task(expires_us=NOON), NOON).task,
     ):
         with pytest.raises(Conflict, match="nothing can be done any more"):
             change(closed)
@@ -221,35 +218,56 @@ def test_nothing_is_done_to_a_task_that_closed_by_itself(change: Callable[[Task]
 def test_an_untouched_task_expires() -> None:
     fresh = task(expires_us=LATER)
     assert fresh.wake_us == LATER
-    step = woken(fresh, TIMES, LATER)
+    step = woken(fresh, LATER)
     assert (step.task.state, step.withdraws, kinds(step)) == ("expired", "all", [])
 
 
 def test_a_call_in_hand_does_not_expire_from_under_it() -> None:
     taken = acknowledge(task(expires_us=LATER), "csm-1", NOON).task
     assert taken.wake_us is None
-    assert woken(taken, TIMES, LATER + DAY).task is taken
+    assert woken(taken, LATER + DAY).task is taken
 
 
 def test_nobody_acknowledging_escalates_once() -> None:
-    waiting = task(escalate_after_us=30 * MINUTE, escalate_to="csm-2", expires_us=NOON + DAY)
+    waiting = task(escalate={"csm-2": 30 * MINUTE}, expires_us=NOON + DAY)
     assert waiting.wake_us == NOON + 30 * MINUTE
-    step = woken(waiting, TIMES, NOON + 30 * MINUTE)
+    step = woken(waiting, NOON + 30 * MINUTE)
     assert kinds(step) == ["escalated"]
     assert step.task.wake_us == NOON + DAY
     assert step.task.owner == "csm-1"
 
 
+def test_it_goes_up_step_by_step_and_each_step_is_in_the_trail() -> None:
+    waiting = task(escalate={"csm-2": HOUR, "csm-3": 2 * HOUR})
+    first = woken(waiting, NOON + HOUR)
+    assert ([n.detail for n in first.notes], first.announcements[0].to) == (["csm-2"], "csm-2")
+    second = woken(first.task, NOON + 2 * HOUR)
+    assert ([n.detail for n in second.notes], second.announcements[0].to) == (["csm-3"], "csm-3")
+    assert (second.task.heard, second.task.wake_us) == (("csm-2", "csm-3"), None)
+
+
+def test_whoever_takes_it_after_the_first_step_is_left_alone_by_the_second() -> None:
+    told = woken(task(escalate={"csm-2": HOUR, "csm-3": 2 * HOUR}), NOON + HOUR).task
+    assert acknowledge(told, "csm-2", NOON + HOUR).task.wake_us is None
+
+
+def test_a_call_back_from_snooze_goes_up_from_the_start_again() -> None:
+    told = woken(task(escalate={"csm-2": HOUR}), NOON + HOUR).task
+    asleep = snooze(told, "csm-1", NOON + DAY, "", NOON + HOUR).task
+    back = woken(asleep, NOON + DAY).task
+    assert (back.heard, back.wake_us) == ((), NOON + DAY + HOUR)
+
+
 def test_an_acknowledged_task_does_not_escalate() -> None:
-    waiting = task(escalate_after_us=MINUTE, escalate_to="csm-2")
+    waiting = task(escalate={"csm-2": MINUTE})
     assert acknowledge(waiting, "csm-1", NOON).task.wake_us is None
 
 
 def test_escalation_comes_before_expiry_at_the_same_instant() -> None:
-    both = task(escalate_after_us=HOUR, escalate_to="csm-2", expires_us=NOON + HOUR)
-    step = woken(both, TIMES, NOON + HOUR)
+    both = task(escalate={"csm-2": HOUR}, expires_us=NOON + HOUR)
+    step = woken(both, NOON + HOUR)
     assert kinds(step) == ["escalated"]
-    assert woken(step.task, TIMES, NOON + HOUR).task.state == "expired"
+    assert woken(step.task, NOON + HOUR).task.state == "expired"
 
 
 def test_a_task_handed_over_waits_for_the_new_owner_to_take_it() -> None:

@@ -80,14 +80,20 @@ def test_before_the_days_start_it_is_still_the_day_before() -> None:
 def test_a_window_over_midnight_belongs_to_the_day_it_starts_on() -> None:
     # Sunday is closed; at one on Monday morning Sunday's 22:00-02:00 would be open, were it not.
     monday_1am = at("2026-03-02T01:00+09:00")
-    spans = openings("22:00-02:00", TOKYO, from_us=monday_1am, days_max=3)
+    spans = openings(parse_window("22:00-02:00"), TOKYO, from_us=monday_1am, days_max=3)
     assert next(spans) == (at("2026-03-01T22:00+09:00"), at("2026-03-02T02:00+09:00"))
-    open_days = openings("22:00-02:00", TOKYO, from_us=monday_1am, days_max=3, closed_weekdays=(6,))
+    open_days = openings(
+        parse_window("22:00-02:00"),
+        TOKYO,
+        from_us=monday_1am,
+        days_max=3,
+        is_closed=lambda day: day.weekday() == 6,
+    )
     assert next(open_days)[0] == at("2026-03-02T22:00+09:00")
 
 
 def test_a_window_inside_a_gap_is_not_open_that_day() -> None:
-    spans = openings("02:10-02:40", BERLIN, from_us=at("2026-03-29T00:00+01:00"), days_max=2)
+    spans = openings(parse_window("02:10-02:40"), BERLIN, from_us=at("2026-03-29T00:00+01:00"), days_max=2)
     assert rfc3339(next(spans)[0]) == "2026-03-30T00:10:00Z"
 
 

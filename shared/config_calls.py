@@ -1,0 +1,126 @@
+"""How calls are made, as configuration: the guard, playbooks with their escalation, and the CSMs."""
+
+from collections.abc import Mapping
+from datetime import date, timedelta
+from itertools import pairwise
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BeforeValidator, Field
+
+from shared.config_types import Duration, Holidays, Section, TimeZone, Weekdays, Window
+
+
+class GuardSection(Section):
+    """When so many of a product's customers stop at once, the product is the suspect.
+
+    `send`: where that is said; absent: wherever its playbooks tell people of calls.
+    """
+
+    share: float = Field(default=0.3, gt=0, le=1)
+    min_customers: int = Field(default=20, ge=1)
+    hold: Duration = timedelta(hours=2)
+    send: tuple[str, ...] = ()
+
+
+class TaskSection(Section):
+    """What the CSM is asked to do. `title` per language."""
+
+    kind: Literal["call", "email", "visit", "note"] = "call"
+    title: Mapping[Literal["ja", "en"], str] = {}
+    contact_window: Window | None = None
+    expires: Literal["end_of_day", "never"] | Duration = "never"
+
+
+class EscalateSection(Section):
+    """Who hears of it when nobody has acknowledged so long after it went out: `backup`, `lead` or a CSM."""
+
+    after: Duration
+    to: str
+
+
+def _in_a_list(value: object) -> object:
+    return [value] if isinstance(value, Mapping) else value
+
+
+def _in_order(steps: tuple[EscalateSection, ...]) -> tuple[EscalateSection, ...]:
+    for one, following in pairwise(steps):
+        if one.after >= following.after:
+            raise ValueError("escalation goes up step by step: each `after` is later than the one before")
+    return steps
+
+
+Escalate = Annotated[
+    tuple[EscalateSection, ...],
+    BeforeValidator(_in_a_list, json_schema_input_type=list[EscalateSection] | EscalateSection),
+    AfterValidator(_in_order),
+]
+"""One step, or several in order."""
+
+CONDITION_OPERATORS = ("at_least", "below", "not")
+
+
+def check_condition(value: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What `if` may say of a fact: a value, a list of them, `{at_least: 100}`, `{below: 5}` or `{not: x}`."""
+    for name, want in value.items():
+        if not isinstance(want, Mapping):
+            continue
+        for operator, bound in want.items():
+            if operator not in CONDITION_OPERATORS:
+                raise ValueError(f"{name}: {operator!r} is none of {' '.join(CONDITION_OPERATORS)}")
+            if operator != "not" and (isinstance(bound, bool) or not isinstance(bound, int | float)):
+                raise ValueError(f"{name}: {operator} takes a number")
+    return value
+
+
+Condition = Annotated[Mapping[str, Any], AfterValidator(check_condition)]
+
+
+class PlaybookSection(Section):
+    """When this trigger (of such a customer), then this task, announced there."""
+
+    on: str | tuple[str, ...]
+    condition: Condition = Field(default={}, alias="if")
+    task: TaskSection = TaskSection()
+    owner: str | None = None
+    send: tuple[str, ...] = ()
+    escalate: Escalate = ()
+
+
+def _as_span(value: object) -> object:
+    return (value, value) if isinstance(value, str | date) else value
+
+
+def _not_backwards(span: tuple[date, date]) -> tuple[date, date]:
+    if span[1] < span[0]:
+        raise ValueError("quiet days end before they begin")
+    return span
+
+
+QuietSpan = Annotated[
+    tuple[date, date],
+    BeforeValidator(_as_span, json_schema_input_type=date | tuple[date, date]),
+    AfterValidator(_not_backwards),
+]
+"""One day, or the first and the last of several."""
+
+
+class QuietDaysSection(Section):
+    """Days on which nothing is sent and calls wait: a country's public holidays, and listed dates."""
+
+    holidays: Holidays = ""
+    dates: tuple[QuietSpan, ...] = ()
+
+
+class CsmSection(Section):
+    """A customer success manager; at work within `hours`, but on no `days_off` and `quiet_days`."""
+
+    name: str
+    email: str | None = None
+    slack: str | None = None
+    time_zone: TimeZone = "UTC"
+    hours: Window = "09:00-18:00"
+    days_off: Weekdays = ()
+    quiet_days: QuietDaysSection = QuietDaysSection()
+    backup: str | None = None
+    lead: str | None = None
+    language: Literal["ja", "en"] = "en"
