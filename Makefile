@@ -1,7 +1,8 @@
 # Every target does its own set-up: on a fresh machine only Python 3.11 or later is needed.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo test test-faults test-simulation simulate check fmt lock clean bench-calls bench-backtest bench-serve-start bench-event-to-webhook
+.PHONY: help setup run demo test test-faults test-simulation simulate check fmt lock clean bench-calls bench-backtest bench-serve-start bench-event-to-webhook \
+	bench-ingest-route bench-dialects
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -76,6 +77,12 @@ bench-serve-start: $(READY) ## cold start to /readyz, and memory with 100,000 cu
 
 bench-event-to-webhook: $(READY) ## from the acceptance of the deciding event to the webhook's first byte
 	@$(BIN)/python -m bench.event_to_webhook
+
+bench-ingest-route: $(READY) ## ingest's own route in batches of 500, against a bare ASGI app
+	@$(BIN)/python -m bench.ingest_route
+
+bench-dialects: $(READY) ## requests and events a second of each SDK's format, beside the native one
+	@$(BIN)/python -m bench.dialects
 
 lock: ## renew the locked dependencies (needs uv)
 	@uv pip compile pyproject.toml --extra dev $(LOCK_ARGS) -o requirements-dev.lock

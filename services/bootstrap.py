@@ -16,6 +16,7 @@ from fastapi import APIRouter, FastAPI
 from services.supervisor import Supervisor, Worker
 from shared.auth import KeyRing
 from shared.body import LimitBodies
+from shared.bytes_routes import Shortcut
 from shared.clock import Clock
 from shared.config import Config
 from shared.database import Database
@@ -91,6 +92,7 @@ def assemble(base: Foundations, services: Collection[Service] = SERVICES) -> Ass
     rooms = [make[service](base) for service in SERVICES if service in services]
     workers = {name: worker for room in rooms for name, worker in room.workers.items()} | dict(base.upkeep)
     supervisor = Supervisor(workers)
+    routers = [router for room in rooms for router in room.routers]
     app = FastAPI(
         title="usage-triggers",
         summary="Usage events in, a call task out on the very day a customer stops using the product.",
@@ -98,12 +100,12 @@ def assemble(base: Foundations, services: Collection[Service] = SERVICES) -> Ass
         redoc_url=None,
     )
     install_errors(app)
+    app.add_middleware(Shortcut, routes=[route for router in routers for route in router.routes], like=app)
     app.add_middleware(LimitBodies)
     app.add_middleware(RequestMetrics)
     app.include_router(probes(_checks(base, supervisor, rooms)))
-    for room in rooms:
-        for router in room.routers:
-            app.include_router(router)
+    for router in routers:
+        app.include_router(router)
     install_api_page(app)
     return Assembly(app, supervisor, workers, rooms)
 

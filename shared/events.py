@@ -4,6 +4,7 @@ Instants are integers, microseconds since the epoch in UTC (`*_us`); usage days 
 A message is JSON with `kind` as its tag, one message a record, keyed by `record_key`.
 """
 
+from collections.abc import Callable
 from datetime import date
 from typing import Any
 
@@ -19,8 +20,10 @@ FUTURE_TOLERANCE_US = 5 * 60 * 1_000_000
 CUSTOMER_ID_CHARS_MAX = 200
 
 
-class Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="event", omit_defaults=True):
-    """One use of the product by one customer; immutable.
+class Event(
+    msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="event", omit_defaults=True, gc=False
+):
+    """One use of the product by one customer; immutable, and so never part of a cycle (`gc=False`).
 
     `occurred_us` is None when the source knows the day alone: then `occurred_on` names the usage
     day, and the event is in time for any cutoff of it.
@@ -128,14 +131,11 @@ class DeadLetter(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     payload: str = ""
 
 
-def encode(message: Message | DeadLetter) -> bytes:
-    """The record value of a message."""
-    return _encoder.encode(message)
+encode: Callable[[Message | DeadLetter], bytes] = _encoder.encode
+"""The record value of a message. No function around it: this is called for every event there is."""
 
-
-def decode(value: bytes) -> Message:
-    """The message of a record value; raises msgspec.DecodeError or ValidationError on anything else."""
-    return _decoder.decode(value)
+decode: Callable[[bytes], Message] = _decoder.decode
+"""The message of a record value; raises msgspec.DecodeError or ValidationError on anything else."""
 
 
 def record_key(product: str, customer_id: str) -> bytes:

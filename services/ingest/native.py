@@ -1,8 +1,8 @@
 """The native event: `{"customer_id", "event_id", "event", "occurred_at", "user_id", "properties"}`. Pure."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import date, datetime
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
 
@@ -11,6 +11,7 @@ from services.ingest.json_items import UNREADABLE, Item, check_count, split
 from services.ingest.limits import (
     Terms,
     are_plain,
+    are_surely_printable,
     check_day,
     check_id,
     check_instant,
@@ -18,42 +19,27 @@ from services.ingest.limits import (
     check_nesting,
     instant_us,
 )
+from services.ingest.plain import MakeId, Plain, plain_recorder, read_plain
 from shared.errors import InvalidInput
 from shared.events import Event
 from shared.log import Message
 
-MakeId = Callable[[], str]
 
+class _Native(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+    """Any event. Unknown fields are refused: a misspelt `occurred_at` must not turn into "now"."""
 
-class _Fields(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
-    # Unknown fields are refused: a misspelt `occurred_at` must not turn into "now".
     customer_id: str | int
     event_id: str | int | None = ""
     event: str | None = ""
     occurred_at: datetime | None = None
     occurred_on: date | None = None
     user_id: str | int | None = ""
-
-
-class _Flat(_Fields, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
-    """An event as nearly all are: that nothing in it is nested, the decoder has found out."""
-
-    properties: dict[str, str | int | float | bool | None] = {}
-
-
-class _Native(_Fields, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
-    """Any event."""
-
     properties: dict[str, Any] | None = None
 
 
-NativeT = TypeVar("NativeT", bound=_Flat | _Native)
-
 FIELDS = _Native.__struct_fields__
 
-_many_flat = msgspec.json.Decoder(list[_Flat])
 _many = msgspec.json.Decoder(list[_Native])
-_one_flat = msgspec.json.Decoder(_Flat)
 _one = msgspec.json.Decoder(_Native)
 _anything = msgspec.json.Decoder()
 
@@ -64,9 +50,13 @@ def parse(body: bytes, terms: Terms, make_id: MakeId, *, lines: bool = False) ->
     A bad event is rejected alone. `make_id` gives an id to an event that has none. Raises
     NotParseable for a body that is not JSON at all, TooLarge for more events than are taken at once.
     """
-    quick = None if lines else _decode_quickly(body)
-    if quick is not None:
-        return _batch_of_good(quick, terms, make_id)
+    if not lines:
+        plains = read_plain(body)
+        if plains is not None:
+            return _batch_of_plain(plains, body, terms, make_id)
+        natives = _read_well_formed(body)
+        if natives is not None:
+            return _batch_of(natives, terms, make_id)
     messages: list[Message] = []
     rejected: list[Rejection] = []
     for index, item in enumerate(split(body, lines=lines)):
@@ -82,25 +72,34 @@ def parse_one(payload: bytes, terms: Terms, make_id: MakeId) -> Event:
     return _to_event(_decode_patiently(payload), terms, make_id)
 
 
-def _decode_quickly(body: bytes) -> Sequence[_Flat | _Native] | None:
+def _batch_of_plain(plains: Sequence[Plain], body: bytes, terms: Terms, make_id: MakeId) -> Batch:
+    messages: list[Message] = []
+    rejected: list[Rejection] = []
+    record = plain_recorder(terms, make_id, are_printable=are_surely_printable(body))
+    for index, plain in enumerate(plains):
+        message = record(plain)
+        try:
+            messages.append(message or event_record(_to_event(_any(plain), terms, make_id)))
+        except InvalidInput as error:
+            rejected.append(reject(index, error, msgspec.json.encode(plain), plain.customer_id))
+    return Batch(messages=messages, rejected=rejected)
+
+
+def _read_well_formed(body: bytes) -> Sequence[_Native] | None:
     """Every event of a body in which all are well-formed; None where each has to be looked at alone."""
-    flat = _decode_all(body, _many_flat, _one_flat)
-    natives = _decode_all(body, _many, _one) if flat is None else flat
-    if natives is not None:
-        check_count(len(natives))
+    try:
+        natives = _many.decode(body) if body[:1] == b"[" else [_one.decode(body)]
+    except UNREADABLE:
+        return None
+    check_count(len(natives))
     return natives
 
 
-def _decode_all(
-    body: bytes, many: msgspec.json.Decoder[list[NativeT]], one: msgspec.json.Decoder[NativeT]
-) -> list[NativeT] | None:
-    try:
-        return many.decode(body) if body[:1] == b"[" else [one.decode(body)]
-    except UNREADABLE:
-        return None
+def _any(plain: Plain) -> _Native:
+    return msgspec.convert(plain, _Native, from_attributes=True)
 
 
-def _batch_of_good(natives: Sequence[_Flat | _Native], terms: Terms, make_id: MakeId) -> Batch:
+def _batch_of(natives: Sequence[_Native], terms: Terms, make_id: MakeId) -> Batch:
     messages: list[Message] = []
     rejected: list[Rejection] = []
     for index, native in enumerate(natives):
@@ -153,8 +152,8 @@ def _what_is_wrong(value: object, error: Exception) -> str:
     return str(error)
 
 
-def _to_event(native: _Flat | _Native, terms: Terms, make_id: MakeId) -> Event:
-    if native.__class__ is _Native and native.properties:
+def _to_event(native: _Native, terms: Terms, make_id: MakeId) -> Event:
+    if native.properties:
         check_nesting(native.properties)
     if not are_plain(native.customer_id, native.event_id, native.event, native.user_id):
         native = _cleaned(native)
@@ -172,7 +171,7 @@ def _to_event(native: _Flat | _Native, terms: Terms, make_id: MakeId) -> Event:
     )
 
 
-def _cleaned(native: NativeT) -> NativeT:
+def _cleaned(native: _Native) -> _Native:
     """The same with every id and name as clean text, "" where there is none; raises InvalidInput."""
     return msgspec.structs.replace(
         native,
@@ -187,7 +186,7 @@ def _optional_id(value: str | int | None, field: str) -> str:
     return "" if value is None or value == "" else check_id(value, field)
 
 
-def _occurred_us(native: _Fields, terms: Terms) -> int | None:
+def _occurred_us(native: _Native, terms: Terms) -> int | None:
     """The instant of use: as told, else now; None where only the day is told."""
     occurred_at, occurred_on = native.occurred_at, native.occurred_on
     if occurred_at is not None and occurred_on is None:

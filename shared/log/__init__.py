@@ -9,7 +9,7 @@ from typing import Protocol
 import msgspec
 
 
-class Message(msgspec.Struct, frozen=True, kw_only=True):
+class Message(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What is appended. `key` chooses the partition unless `partition` names it (ticks do)."""
 
     value: bytes
@@ -17,7 +17,7 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
     partition: int | None = None
 
 
-class Record(msgspec.Struct, frozen=True, kw_only=True):
+class Record(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What is read: `appended_us` is the log's own clock (LogAppendTime) in microseconds since the epoch."""
 
     partition: int

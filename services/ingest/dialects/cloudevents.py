@@ -7,7 +7,7 @@ from uuid import UUID, uuid5
 
 from services.ingest.dialects.mapping import Envelope, Json, Parsed, Reading, customer_of, use
 from services.ingest.json_items import read_value
-from services.ingest.limits import NAME_CHARS_MAX
+from services.ingest.limits import NAME_CHARS_MAX, are_surely_printable
 from shared.errors import InvalidInput
 
 _STRUCTURED = frozenset(("application/cloudevents+json", "application/cloudevents-batch+json"))
@@ -28,7 +28,11 @@ def open_body(headers: Mapping[str, str], body: bytes) -> Envelope:
     if _content_type(headers) not in _STRUCTURED:
         return _open_binary(headers, body)
     value, is_clean = read_value(body)
-    return Envelope(items=value if isinstance(value, list) else [value], is_clean=is_clean)
+    return Envelope(
+        items=value if isinstance(value, list) else [value],
+        is_clean=is_clean,
+        are_printable=are_surely_printable(body),
+    )
 
 
 def _open_binary(headers: Mapping[str, str], body: bytes) -> Envelope:

@@ -19,7 +19,7 @@ from services.ingest.limits import (
     check_nesting,
     instant_us,
 )
-from services.ingest.native import MakeId
+from services.ingest.plain import MakeId
 from shared.errors import InvalidInput, NotParseable
 from shared.events import Event, Profile, ProfileChanged
 from shared.log import Message
@@ -35,22 +35,31 @@ _TEXTS = frozenset(("name", "csm", "segment", "phone"))
 
 
 class Envelope(msgspec.Struct, frozen=True, kw_only=True):
-    """A body taken out of its wrapping. `key` is an API key that came in the body, `sent_at` as written."""
+    """A body taken out of its wrapping. `key` is an API key that came in the body, `sent_at` as written.
+
+    `are_printable`: that none of its text has control characters is known already.
+    """
 
     items: Sequence[Any]
     is_clean: bool = True
+    are_printable: bool = False
     key: str | None = None
     sent_at: object = None
     is_history: bool = False
 
 
 class Reading(msgspec.Struct, frozen=True, kw_only=True):
-    """How the items of a body are read: by which terms, where customers stand, how wrong the clock was."""
+    """How the items of a body are read: by which terms, where customers stand, how wrong the clock was.
+
+    Whatever occurred from `oldest_us` until now is in time, without a further question.
+    """
 
     terms: Terms
+    oldest_us: int
     paths: Sequence[Path]
     make_id: MakeId
     skew_us: int = 0
+    are_printable: bool = False
     may_tell_profiles: bool = True
 
 
@@ -70,7 +79,9 @@ def read_items(envelope: Envelope, parse: ParseItem, reading: Reading) -> Batch:
         try:
             if not envelope.is_clean:
                 check_clean(item)
-            parsed = parse(_object(item), reading)
+            if not isinstance(item, dict):
+                raise NotParseable("an item is a JSON object")
+            parsed = parse(item, reading)
             if isinstance(parsed, Event):
                 messages.append(event_record(parsed))
             elif parsed is not None:
@@ -100,9 +111,11 @@ def reading_of(
     skew_us = _skew_us(envelope.sent_at, terms.now_us)
     return Reading(
         terms=terms,
+        oldest_us=terms.oldest_us,
         paths=paths,
         make_id=make_id,
         skew_us=skew_us,
+        are_printable=envelope.are_printable,
         may_tell_profiles=may_tell_profiles,
     )
 
@@ -131,7 +144,8 @@ def use(
     """The event of an item's parts, every one of them checked; None or "" where it has none."""
     customer_id = found.value
     event_id, user_id = event_id or "", user_id or ""
-    if not are_plain(customer_id, event_id, name, user_id) or name == "":
+    are_printable = reading.are_printable
+    if not are_plain(customer_id, event_id, name, user_id, are_printable=are_printable) or name == "":
         customer_id = check_id(customer_id, found.path)
         event_id = check_id(event_id, "the event's id") if event_id != "" else ""
         name = _name(name)
@@ -141,7 +155,7 @@ def use(
         customer_id=customer_id,  # type: ignore[arg-type]
         event_id=event_id or reading.make_id(),  # type: ignore[arg-type]
         event=name,  # type: ignore[arg-type]
-        occurred_us=_occurred_us(reading.terms, at, at_field, skew_us),
+        occurred_us=_occurred_us(reading, at, at_field, skew_us),
         received_us=reading.terms.now_us,
         user_id=user_id or None,  # type: ignore[arg-type]
         properties=_properties(properties),
@@ -205,19 +219,16 @@ def _properties(value: object) -> dict[str, Any]:
     return value
 
 
-def _occurred_us(terms: Terms, at: object, field: str, skew_us: int) -> int:
+def _occurred_us(reading: Reading, at: object, field: str, skew_us: int) -> int:
     if at is None or at == "":
-        return terms.now_us
-    occurred_us = _instant_us(at, field) + skew_us
-    check_instant(occurred_us, terms)
-    return occurred_us
-
-
-def _instant_us(at: object, field: str) -> int:
+        return reading.terms.now_us
     try:
-        return instant_us(datetime.fromisoformat(at), field)  # type: ignore[arg-type]
+        occurred_us = instant_us(datetime.fromisoformat(at), field) + skew_us  # type: ignore[arg-type]
     except (ValueError, TypeError) as error:
         raise InvalidInput(f"{field} is no time such as 2026-03-02T18:30:00+09:00") from error
+    if not reading.oldest_us <= occurred_us <= reading.terms.now_us:
+        check_instant(occurred_us, reading.terms)
+    return occurred_us
 
 
 def _skew_us(sent_at: object, now_us: int) -> int:
@@ -228,16 +239,10 @@ def _skew_us(sent_at: object, now_us: int) -> int:
     if not isinstance(sent_at, str):
         return 0
     try:
-        skew_us = now_us - _instant_us(sent_at, "sentAt")
-    except InvalidInput:
+        skew_us = now_us - instant_us(datetime.fromisoformat(sent_at), "sentAt")
+    except (ValueError, InvalidInput):
         return 0
     return skew_us if abs(skew_us) >= SKEW_MIN_US else 0
-
-
-def _object(item: object) -> Json:
-    if not isinstance(item, dict):
-        raise NotParseable("an item is a JSON object")
-    return item
 
 
 def _rejection(index: int, item: object, error: InvalidInput, paths: Sequence[Path]) -> Rejection:

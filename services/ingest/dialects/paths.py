@@ -9,7 +9,7 @@ USER_PATHS = ("userId", "distinct_id")
 """These name the person. As a last resort the person is the customer."""
 
 
-class Found(msgspec.Struct, frozen=True):
+class Found(msgspec.Struct, frozen=True, gc=False):
     """The value that names the customer, and the path at which it stands."""
 
     value: object
@@ -42,7 +42,7 @@ def find_customer(item: Mapping[str, Any], paths: Sequence[Path]) -> Found | Non
         if value is None:
             continue  # As most are: not a step further.
         for step in path.steps:
-            if not isinstance(value, dict):
+            if value.__class__ is not dict:
                 value = None
                 break
             value = next(iter(value.values()), None) if step == "*" else value.get(step)

@@ -1,11 +1,11 @@
 """What PostHog's SDKs send: batches and single captures, with groups among the properties. Pure."""
 
-from collections.abc import Mapping
 from typing import Any
 
 from services.ingest.dialects.mapping import Envelope, Json, Parsed, Reading, customer_of, profile, use
 from services.ingest.dialects.paths import find_customer
 from services.ingest.json_items import read_value
+from services.ingest.limits import are_surely_printable
 from shared.errors import InvalidInput, NotParseable
 
 IGNORED = frozenset(
@@ -26,7 +26,12 @@ def open_body(body: bytes) -> Envelope:
     value, is_clean = read_value(body)
     if isinstance(value, list):
         first = value[0] if value else None
-        return Envelope(items=[_without_key(item) for item in value], is_clean=is_clean, key=_key(first))
+        return Envelope(
+            items=[_without_key(item) for item in value],
+            is_clean=is_clean,
+            are_printable=are_surely_printable(body),
+            key=_key(first),
+        )
     if not isinstance(value, dict):
         raise NotParseable("the body is a JSON object with a batch")
     batch = value.get("batch")
@@ -35,6 +40,7 @@ def open_body(body: bytes) -> Envelope:
     return Envelope(
         items=[_without_key(value)] if batch is None else batch,
         is_clean=is_clean,
+        are_printable=are_surely_printable(body),
         key=_key(value),
         sent_at=value.get("sent_at"),
         is_history=value.get("historical_migration") is True,
@@ -47,14 +53,14 @@ def parse_item(item: Json, reading: Reading) -> Parsed:
     if not isinstance(name, str):
         raise InvalidInput("event is text")
     properties = item.get("properties")
-    if not isinstance(properties, Mapping):
+    if not isinstance(properties, dict):
         properties = {}
     if name in IGNORED:
         return None
     if name == "$groupidentify":
         return _group_profile(properties, reading)
     # In a browser the id of the person stands among the properties.
-    whole = {"distinct_id": properties.get("distinct_id"), **item}
+    whole = item if "distinct_id" in item else {"distinct_id": properties.get("distinct_id"), **item}
     found = customer_of(whole, reading.paths)
     if name in ("$identify", "$set"):
         return profile(reading, found, _traits(item, properties)) if found.is_user else None
@@ -80,7 +86,7 @@ def _group_profile(properties: Json, reading: Reading) -> Parsed:
 
 def _traits(item: Json, properties: Json) -> dict[str, Any]:
     places = (item.get(field) or properties.get(field) for field in ("$set_once", "$set"))
-    return {name: value for place in places if isinstance(place, Mapping) for name, value in place.items()}
+    return {name: value for place in places if isinstance(place, dict) for name, value in place.items()}
 
 
 def _key(value: object) -> str | None:
