@@ -1,8 +1,7 @@
 # Every target does its own set-up: on a fresh machine only Python 3.11 or later is needed.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo test test-faults test-simulation simulate check fmt lock clean bench-calls bench-backtest bench-serve-start bench-event-to-webhook \
-	bench-ingest-route bench-dialects
+.PHONY: help setup run demo test test-faults test-simulation simulate check fmt lock clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -18,6 +17,8 @@ LOCK_ARGS := --quiet --universal --python-version 3.11 --generate-hashes --no-em
 
 help: ## explain every target
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-24s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@for bench in $$(grep -l __main__ bench/*.py); do \
+		name=$$(basename $$bench .py | tr _ -); printf "  make %-24s %s\n" "bench-$$name" "$$(sed -n '1s/"""//gp' $$bench)"; done
 
 setup: $(READY) ## make .venv with the usage-triggers command, from locked dependencies
 
@@ -66,23 +67,8 @@ fmt: $(READY) ## format the code
 	@$(BIN)/ruff check --fix --quiet .
 	@$(BIN)/ruff format .
 
-bench-backtest: $(READY) ## active days a second through the core, and the whole backtest command
-	@$(BIN)/python -m bench.backtest
-
-bench-calls: $(READY) ## false calls a year, and true stops called on the first and second day
-	@$(BIN)/python -m bench.calls
-
-bench-serve-start: $(READY) ## cold start to /readyz, and memory with 100,000 customers
-	@$(BIN)/python -m bench.serve_start
-
-bench-event-to-webhook: $(READY) ## from the acceptance of the deciding event to the webhook's first byte
-	@$(BIN)/python -m bench.event_to_webhook
-
-bench-ingest-route: $(READY) ## ingest's own route in batches of 500, against a bare ASGI app
-	@$(BIN)/python -m bench.ingest_route
-
-bench-dialects: $(READY) ## requests and events a second of each SDK's format, beside the native one
-	@$(BIN)/python -m bench.dialects
+bench-%: $(READY)
+	@$(BIN)/python -m bench.$(subst -,_,$*)
 
 lock: ## renew the locked dependencies (needs uv)
 	@uv pip compile pyproject.toml --extra dev $(LOCK_ARGS) -o requirements-dev.lock

@@ -1,6 +1,6 @@
 """Events a second of the evaluator on real Kafka and PostgreSQL, against a bare client that only decodes.
 
-    python -m bench.kafka_evaluator [--events 200000] [--a-day 20] [--rounds 5]
+    python -m bench.evaluator [--events 200000] [--a-day 20] [--rounds 5]
 
 Both read the same topic from its beginning, in turns, in one process: the bare one is aiokafka's `getmany`
 and msgspec's decoding of every record; the evaluator also folds, and writes to a database that is empty each
@@ -18,27 +18,20 @@ from statistics import median
 import msgspec
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
+from bench.on_kafka import DAY_US, PARTITIONS, opened_log, products, records_read, use
 from deploy.migrations.upgrade import bring_up
-from services.evaluator.rules import Product, compile_product
-from services.evaluator.store import READER, EvaluatorStore
+from services.evaluator.store import EvaluatorStore
 from services.evaluator.worker import RECORDS_PER_FETCH_MAX, Evaluator
-from shared import metrics
 from shared.clock import SystemClock
-from shared.config import default_config
 from shared.database import open_postgres
-from shared.events import TOPIC_EVENTS, Event, decode, encode, record_key
+from shared.events import TOPIC_EVENTS, decode
 from shared.log import Message
 from shared.log.kafka import KafkaLog
-from shared.log.kafka_connection import KafkaConnection
-from shared.log.topics import TOPICS, ensure_topics, topic_plan
-from shared.settings import Settings
 from tests.servers import KafkaServer, PostgresServer, find_kafka, find_postgres
 
-PARTITIONS = 4
 SEED = 20
 APPENDED_AT_ONCE = 5_000
 DAYS = 5
-DAY_US = 86_400_000_000
 TARGET = 0.4
 
 
@@ -68,7 +61,7 @@ def main() -> None:
 
 
 async def _measure(kafka: KafkaServer, postgres: PostgresServer, load: Load, rounds: int) -> None:
-    async with _log(kafka) as log:
+    async with opened_log(kafka) as log:
         await _fill(log, load)
         ends = await _ends(kafka)
         count = sum(ends.values())
@@ -86,18 +79,6 @@ async def _measure(kafka: KafkaServer, postgres: PostgresServer, load: Load, rou
     )
 
 
-@asynccontextmanager
-async def _log(kafka: KafkaServer) -> AsyncIterator[KafkaLog]:
-    connection = KafkaConnection(bootstrap_servers=kafka.bootstrap_servers)
-    settings = Settings.model_validate({"KAFKA_PARTITIONS": PARTITIONS})
-    await ensure_topics(connection, [topic_plan(name, settings) for name in TOPICS])
-    log = KafkaLog(connection, SystemClock())
-    try:
-        yield log
-    finally:
-        await log.close()
-
-
 async def _fill(log: KafkaLog, load: Load) -> None:
     """Day by day, everybody in any order: most events find their customer active already."""
     random = Random(SEED)
@@ -105,24 +86,11 @@ async def _fill(log: KafkaLog, load: Load) -> None:
     waiting: list[Message] = []
     for i in range(load.events):
         ago = DAYS - 1 - i * DAYS // load.events
-        waiting.append(_use(f"c-{random.randrange(load.customers)}", i, now_us - ago * DAY_US))
+        waiting.append(use(f"c-{random.randrange(load.customers)}", i, now_us - ago * DAY_US))
         if len(waiting) == APPENDED_AT_ONCE:
             await log.append(TOPIC_EVENTS, waiting)
             waiting = []
     await log.append(TOPIC_EVENTS, waiting)
-
-
-def _use(customer_id: str, number: int, occurred_us: int) -> Message:
-    event = Event(
-        product="default",
-        customer_id=customer_id,
-        event_id=f"e-{number}",
-        event="reservation.created",
-        occurred_us=occurred_us,
-        received_us=occurred_us,
-        properties={"seats": 4, "channel": "web"},
-    )
-    return Message(value=encode(event), key=record_key("default", customer_id))
 
 
 def _places() -> list[TopicPartition]:
@@ -168,13 +136,13 @@ async def _evaluator(log: KafkaLog, postgres: PostgresServer, ends: dict[int, in
     try:
         await bring_up(database)
         evaluator = Evaluator(
-            log=log, store=EvaluatorStore(database), products=_products(), clock=SystemClock()
+            log=log, store=EvaluatorStore(database), products=products(), clock=SystemClock()
         )
-        until = _records_read() + sum(ends.values())
+        until = records_read() + sum(ends.values())
         while len(evaluator.partitions()) < PARTITIONS:
             await evaluator.step()
         begun = time.perf_counter()
-        while _records_read() < until:
+        while records_read() < until:
             await evaluator.step()
         seconds = time.perf_counter() - begun
         await evaluator.close()
@@ -182,15 +150,6 @@ async def _evaluator(log: KafkaLog, postgres: PostgresServer, ends: dict[int, in
     finally:
         await database.close()
         await postgres.drop_database(url)
-
-
-def _records_read() -> float:
-    labels = {"reader": READER}
-    return metrics.REGISTRY.get_sample_value("usage_triggers_records_read_total", labels) or 0.0
-
-
-def _products() -> dict[str, Product]:
-    return {name: compile_product(name, section) for name, section in default_config().products.items()}
 
 
 if __name__ == "__main__":

@@ -1,0 +1,88 @@
+"""Memory of one evaluator while ten million events go by on real Kafka and PostgreSQL: it should stay flat.
+
+    python -m bench.memory [--events 10000000] [--customers 100000] [--parts 10]
+
+The events come in parts of a usage day each; after each part is folded the resident memory of this process is
+printed, with how it stands to that after the second part, when every cache has been filled once.
+"""
+
+import argparse
+import asyncio
+import gc
+from random import Random
+
+import psutil
+
+from bench.on_kafka import DAY_US, PARTITIONS, opened_log, products, records_read, use
+from deploy.migrations.upgrade import bring_up
+from services.evaluator.store import EvaluatorStore
+from services.evaluator.worker import Evaluator
+from shared.clock import SystemClock
+from shared.database import open_postgres
+from shared.events import TOPIC_EVENTS
+from shared.log.kafka import KafkaLog
+from tests.servers import KafkaServer, PostgresServer, find_kafka, find_postgres
+
+MEBIBYTE = 1 << 20
+APPENDED_AT_ONCE = 10_000
+SEED = 20
+FILLED = 2
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--events", type=int, default=10_000_000)
+    parser.add_argument("--customers", type=int, default=100_000)
+    parser.add_argument("--parts", type=int, default=10)
+    given = parser.parse_args()
+    kafka = find_kafka(own=True)
+    try:
+        postgres = find_postgres(own=True)
+        try:
+            asyncio.run(_run(kafka, postgres, given))
+        finally:
+            postgres.close()
+    finally:
+        kafka.close()
+
+
+async def _run(kafka: KafkaServer, postgres: PostgresServer, given: argparse.Namespace) -> None:
+    url = await postgres.create_database()
+    database = open_postgres(url)
+    async with opened_log(kafka) as log:
+        await bring_up(database)
+        evaluator = Evaluator(
+            log=log, store=EvaluatorStore(database), products=products(), clock=SystemClock()
+        )
+        while len(evaluator.partitions()) < PARTITIONS:
+            await evaluator.step()
+        await _measure(log, evaluator, given)
+        await evaluator.close()
+    await database.close()
+    await postgres.drop_database(url)
+
+
+async def _measure(log: KafkaLog, evaluator: Evaluator, given: argparse.Namespace) -> None:
+    random = Random(SEED)
+    now_us = SystemClock().now_us()
+    each = given.events // given.parts
+    resident: list[float] = []
+    for part in range(given.parts):
+        occurred_us = now_us - (given.parts - 1 - part) * DAY_US
+        until = records_read() + each
+        numbers = range(part * each, (part + 1) * each)
+        for begin in range(0, each, APPENDED_AT_ONCE):
+            some = numbers[begin : begin + APPENDED_AT_ONCE]
+            uses = [use(f"c-{random.randrange(given.customers)}", number, occurred_us) for number in some]
+            await log.append(TOPIC_EVENTS, uses)
+        while records_read() < until:
+            await evaluator.step()
+        gc.collect()
+        resident.append(psutil.Process().memory_info().rss / MEBIBYTE)
+        print(f"{(part + 1) * each:>12,} events: {resident[-1]:,.0f} MiB", flush=True)
+    filled = resident[min(FILLED, len(resident)) - 1]
+    print(f"{given.customers:,} customers; the end is at {resident[-1] / filled:.3f} of the second part")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,58 @@
+"""What the benches on real Kafka share: a log with its topics, a use as products send it, the product."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from services.evaluator.rules import Product, compile_product
+from services.evaluator.store import READER
+from shared import metrics
+from shared.clock import SystemClock
+from shared.config import default_config
+from shared.events import Event, encode, record_key
+from shared.log import Message
+from shared.log.kafka import KafkaLog
+from shared.log.kafka_connection import KafkaConnection
+from shared.log.topics import TOPICS, ensure_topics, topic_plan
+from shared.settings import Settings
+from tests.servers import KafkaServer
+
+PARTITIONS = 4
+DAY_US = 86_400_000_000
+
+
+@asynccontextmanager
+async def opened_log(kafka: KafkaServer) -> AsyncIterator[KafkaLog]:
+    """A log whose topics have `PARTITIONS` partitions; closed at the end of the block."""
+    connection = KafkaConnection(bootstrap_servers=kafka.bootstrap_servers)
+    settings = Settings.model_validate({"KAFKA_PARTITIONS": PARTITIONS})
+    await ensure_topics(connection, [topic_plan(name, settings) for name in TOPICS])
+    log = KafkaLog(connection, SystemClock())
+    try:
+        yield log
+    finally:
+        await log.close()
+
+
+def use(customer_id: str, number: int, occurred_us: int) -> Message:
+    """An event of the default product."""
+    event = Event(
+        product="default",
+        customer_id=customer_id,
+        event_id=f"e-{number}",
+        event="reservation.created",
+        occurred_us=occurred_us,
+        received_us=occurred_us,
+        properties={"seats": 4, "channel": "web"},
+    )
+    return Message(value=encode(event), key=record_key("default", customer_id))
+
+
+def records_read() -> float:
+    """How many records this process's evaluator has read."""
+    labels = {"reader": READER}
+    return metrics.REGISTRY.get_sample_value("usage_triggers_records_read_total", labels) or 0.0
+
+
+def products() -> dict[str, Product]:
+    """The default configuration's product, compiled."""
+    return {name: compile_product(name, section) for name, section in default_config().products.items()}
