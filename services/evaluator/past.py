@@ -11,7 +11,9 @@ from services.evaluator.countries import country_of_zone
 from services.evaluator.expectation import Expectation, expect
 from services.evaluator.expected import breaks_of_custom, calendar_days, is_expected, public_holidays
 from services.evaluator.rules import Settings
-from services.evaluator.state import Segment
+from services.evaluator.state import CustomerState, Segment
+
+NONE_EXCUSED: frozenset[int] = frozenset()
 
 _KNOWN_AHEAD_DAYS = 3
 """How far beyond the day judged its public holidays are looked at, itself included."""
@@ -164,6 +166,11 @@ class Past(msgspec.Struct, frozen=True):
         if not self.settings_on(judged_on).learns:
             return 0
         return learned_closed(self.active, self.base, judged_on)
+
+
+def past_of(state: CustomerState, filter_key: str, excused: frozenset[int]) -> Past:
+    """A customer's past under one filter."""
+    return Past(state.base, state.active.get(filter_key, 0), state.segments, state.cut_short, excused)
 
 
 @lru_cache(64)  # one judgement asks for a day several times; more would only cost memory

@@ -7,10 +7,9 @@ import msgspec
 
 from services.evaluator import days
 from services.evaluator.calendar import day_of
-from services.evaluator.engine import past_of, segment_at
-from services.evaluator.past import NO_STREAK, Past, Streak
+from services.evaluator.past import NO_STREAK, Past, Streak, past_of
 from services.evaluator.rules import EVERY_EVENT, Product, StreakRule
-from services.evaluator.state import CustomerState
+from services.evaluator.state import CustomerState, segment_at
 from services.evaluator.wording import streak_facts
 
 

@@ -8,11 +8,11 @@ from collections.abc import Iterable
 
 import msgspec
 
-from services.evaluator import absence, engine, never_started, streaks
+from services.evaluator import absence, engine, kinds, never_started, profiles, streaks
 from services.evaluator.calendar import day_of
 from services.evaluator.history import History, read_whole
 from services.evaluator.notice import Moment, Notice
-from services.evaluator.past import Past
+from services.evaluator.past import NONE_EXCUSED, Past, past_of
 from services.evaluator.rules import (
     NeverStartedRule,
     Product,
@@ -24,8 +24,6 @@ from services.evaluator.rules import (
 from services.evaluator.state import CustomerState, NeverStartedState, RuleState
 from shared.events import Profile
 from shared.triggers import Trigger
-
-_NONE_EXCUSED: frozenset[int] = frozenset()
 
 
 class DatedUse(msgspec.Struct, frozen=True):
@@ -51,7 +49,7 @@ def replay_customer(
     A use known by its day alone is taken to occur when that day opens. A day is settled exactly at its
     deadline, after every use that occurred before it. What lies after `last_on` is left out.
     """
-    state = engine.fresh(profile, product, known_us=0)
+    state = profiles.fresh(profile, product, known_us=0)
     reads = _first_reads(uses, state.segments[0].settings, product, last_on)
     base = min((min(of_filter) for of_filter in reads.values() if of_filter), default=0)
     active = {key: sum([1 << day - base for day in days]) for key, days in reads.items() if days}
@@ -59,7 +57,7 @@ def replay_customer(
     rules: dict[str, RuleState] = {}
     notices: list[Notice] = []
     histories = {
-        key: read_whole(engine.past_of(state, key, _NONE_EXCUSED), days, last_on=last_on)
+        key: read_whole(past_of(state, key, NONE_EXCUSED), days, last_on=last_on)
         for key, days in reads.items()
     }
     for rule in product.rules:
@@ -68,7 +66,7 @@ def replay_customer(
             rules[rule.name] = kept
         notices += told
     notices.sort(key=_decided_us)
-    state = engine.with_rules(state, product, rules)
+    state = kinds.with_rules(state, product, rules)
     return Replayed(state, engine.worded(state, product, customer_id, notices))
 
 

@@ -76,6 +76,14 @@ class CustomerState(msgspec.Struct, frozen=True, kw_only=True):
     product_key: str = ""
 
 
+def segment_at(state: CustomerState, us: int) -> Segment:
+    """The settings in force at an instant."""
+    for segment in reversed(state.segments):
+        if segment.from_us is None or segment.from_us <= us:
+            return segment
+    return state.segments[0]
+
+
 class _Stored(msgspec.Struct, frozen=True, array_like=True):
     """A CustomerState as bytes: sets of days as little-endian bytes, for integers have no width here."""
 

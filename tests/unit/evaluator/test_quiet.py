@@ -6,7 +6,7 @@ from zoneinfo import available_timezones
 import msgspec
 import pytest
 
-from services.evaluator import engine
+from services.evaluator import profiles
 from services.evaluator.calendar import day_of
 from services.evaluator.quiet import NAMES_MAX, Quiet, quiet_after
 from services.evaluator.rules import Product
@@ -21,7 +21,7 @@ NOON_US = to_us(datetime(2026, 3, 2, 12, tzinfo=UTC))
 
 
 def state_in(zone: str, day_starts: str = "00:00", product: Product = PRODUCT) -> CustomerState:
-    return engine.fresh(Profile(time_zone=zone, day_starts_at=day_starts), product, 0)
+    return profiles.fresh(Profile(time_zone=zone, day_starts_at=day_starts), product, 0)
 
 
 def quiet(state: CustomerState, us: int, *, before: Quiet | None = None, name: str = "used") -> Quiet | None:

@@ -5,7 +5,7 @@ from datetime import date
 
 import pytest
 
-from services.evaluator import engine
+from services.evaluator import engine, profiles
 from services.evaluator.calendar import day_of
 from services.evaluator.replay import DatedUse, replay_customer
 from shared.events import Event, Profile
@@ -23,7 +23,7 @@ RULES = {
 
 def live(uses: list[DatedUse], compiled: engine.Product, last_on: int) -> list[Trigger]:
     """One record at a time, with a tick just after each deadline; decided then, as a replay decides."""
-    state = engine.fresh(Profile(), compiled, 0)
+    state = profiles.fresh(Profile(), compiled, 0)
     told: list[Trigger] = []
     for use in uses:
         assert use.occurred_us is not None
