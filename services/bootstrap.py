@@ -126,7 +126,12 @@ def _ingest(base: Foundations) -> Room:
     from services.ingest.routes import router
 
     parts = IngestParts(
-        config=base.config, log=base.log, keys=base.keys, clock=base.clock, make_id=base.make_id
+        config=base.config,
+        log=base.log,
+        keys=base.keys,
+        clock=base.clock,
+        make_id=base.make_id,
+        events_per_second_max=base.settings.events_per_second_max,
     )
     return Room(routers=[router(parts)])
 

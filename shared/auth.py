@@ -44,12 +44,16 @@ _SECOND_US = 1_000_000
 
 
 class ApiKey(msgspec.Struct, frozen=True, kw_only=True):
-    """A key as everybody may see it; instants in microseconds since the epoch."""
+    """A key as everybody may see it; instants in microseconds since the epoch.
+
+    `events_per_second_max` is a bound of its own; None: the one that holds for every key.
+    """
 
     prefix: str
     product: str
     scopes: tuple[Scope, ...]
     name: str = ""
+    events_per_second_max: int | None = None
     created_us: int
     revoked_us: int | None = None
     last_used_us: int | None = None
@@ -89,7 +93,12 @@ class KeyRing:
         self._lookups: dict[bytes, asyncio.Task[ApiKey]] = {}
 
     async def create(
-        self, product: str, *, name: str = "", scopes: Collection[Scope] = DEFAULT_SCOPES
+        self,
+        product: str,
+        *,
+        name: str = "",
+        scopes: Collection[Scope] = DEFAULT_SCOPES,
+        events_per_second_max: int | None = None,
     ) -> str:
         """A new key of `product`; the only time that it can be seen."""
         ordered = tuple(scope for scope in SCOPES if scope in scopes)
@@ -105,6 +114,7 @@ class KeyRing:
                     product=product,
                     name=name,
                     scopes=" ".join(ordered),
+                    events_per_second_max=events_per_second_max,
                     created_us=self._clock.now_us(),
                 )
             )
@@ -141,9 +151,14 @@ class KeyRing:
         return _from_row(row)
 
     async def rotate(self, prefix: str, *, overlap: timedelta) -> str:
-        """A new key with the product, name and scopes of `prefix`, which goes on working for `overlap`."""
+        """A new key like `prefix` in all but its secret; the old one goes on working for `overlap`."""
         old = await self.revoke(prefix, overlap=overlap)
-        return await self.create(old.product, name=old.name, scopes=old.scopes)
+        return await self.create(
+            old.product,
+            name=old.name,
+            scopes=old.scopes,
+            events_per_second_max=old.events_per_second_max,
+        )
 
     async def authenticate(self, secret: str) -> ApiKey:
         """The key that `secret` is. Raises Unauthorized, or StoreUnavailable where nobody can tell."""
@@ -219,17 +234,23 @@ class KeyRing:
 
 
 def presented_key(headers: Headers) -> str | None:
-    """The key that a request shows: Bearer, or the user name of Basic, or the first half of X-Write-Key.
+    """The key that a request shows: Bearer, or the user name of Basic, or X-Write-Key.
 
-    Never the query string: proxies and browsers write that down.
+    Jitsu's clients write `<key>:<anything>`; what follows the colon says nothing here. Never the query
+    string: proxies and browsers write that down.
     """
     scheme, _, rest = headers.get("authorization", "").partition(" ")
     rest = rest.strip()
     if scheme.lower() == "bearer" and rest:
-        return rest
+        return key_alone(rest)
     if scheme.lower() == "basic" and rest:
         return _basic_user(rest)
-    return headers.get("x-write-key", "").partition(":")[0].strip() or None
+    return key_alone(headers.get("x-write-key", "")) or None
+
+
+def key_alone(text: str) -> str:
+    """The key of `<key>` or `<key>:<anything>`."""
+    return text.partition(":")[0].strip()
 
 
 async def authorize(keyring: KeyRing, secret: str | None, scope: Scope) -> ApiKey:
@@ -285,6 +306,7 @@ def _from_row(row: Row[Any]) -> ApiKey:
         product=row.product,
         scopes=tuple(scope for scope in SCOPES if scope in row.scopes.split()),
         name=row.name,
+        events_per_second_max=row.events_per_second_max,
         created_us=row.created_us,
         revoked_us=row.revoked_us,
         last_used_us=row.last_used_us,

@@ -24,6 +24,7 @@ api_keys = Table(
     Column("product", Text, nullable=False),
     Column("name", Text, nullable=False, server_default=""),
     Column("scopes", Text, nullable=False, server_default="ingest customers read"),
+    Column("events_per_second_max", Integer),  # NULL: the bound that holds for every key
     Column("created_us", BigInteger, nullable=False),
     Column("revoked_us", BigInteger),
     Column("last_used_us", BigInteger),

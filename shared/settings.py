@@ -20,6 +20,8 @@ class Settings(BaseSettings):
     tick_every_seconds: float = Field(default=5.0, gt=0, validation_alias="TICK_EVERY_SECONDS")
     cached_customers_max: int = Field(default=200_000, ge=1, validation_alias="CACHED_CUSTOMERS_MAX")
 
+    events_per_second_max: int | None = Field(default=None, ge=1, validation_alias="EVENTS_PER_SECOND_MAX")
+
     database_url: SecretStr | None = Field(default=None, validation_alias="DATABASE_URL")
     kafka_bootstrap_servers: str | None = Field(default=None, validation_alias="KAFKA_BOOTSTRAP_SERVERS")
     kafka_security_protocol: str = Field(default="PLAINTEXT", validation_alias="KAFKA_SECURITY_PROTOCOL")

@@ -1,15 +1,18 @@
 """Ingest as it is served: uvicorn on a port of its own, the embedded log, keys in the same SQLite file."""
 
 import asyncio
+import random
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from uuid import uuid4
 
+import httpx
 import msgspec
 import uvicorn
 
+from services.bootstrap import Foundations, assemble
 from services.ingest.app import IngestParts, create_app
 from shared.auth import KeyRing
 from shared.clock import SystemClock
@@ -19,6 +22,7 @@ from shared.events import TOPIC_DEAD_LETTERS, TOPIC_EVENTS, DeadLetter, Message,
 from shared.log import Record
 from shared.log.embedded import EmbeddedLog
 from shared.schema import metadata
+from shared.settings import Settings
 
 RECORDS_MAX = 100_000
 
@@ -28,6 +32,7 @@ class Served:
 
     def __init__(self, database: Database, *, events_per_second_max: int | None = None) -> None:
         clock = SystemClock()
+        self._database = database
         self.log = EmbeddedLog(database, clock, partitions=3)
         self.keys = KeyRing(database, clock)
         self.key = ""
@@ -90,6 +95,31 @@ class Served:
                     seen_count += sum(map(len, fetched.values()))
         finally:
             await consumer.close()
+
+    async def days(self, customer_ids: Iterable[str]) -> dict[str, list[str]]:
+        """The active days of customers, once an evaluator has read all there is."""
+        base = Foundations(
+            config=self._parts.config,
+            settings=Settings(),
+            clock=self._parts.clock,
+            database=self._database,
+            log=self.log,
+            keys=self.keys,
+            random=random.Random(1),
+        )
+        assembly = assemble(base, ["evaluator"])
+        evaluator = assembly.workers["evaluator"]
+        while await evaluator.step():
+            continue
+        headers = {"Authorization": f"Bearer {await self.keys.create('reserve', scopes=['read'])}"}
+        transport = httpx.ASGITransport(assembly.app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://here", headers=headers) as http:
+            answers = {one: await http.get(f"/v1/customers/{one}/days") for one in customer_ids}
+        await assembly.close()
+        return {
+            one: [day["day"] for day in answer.json().get("days", ()) if day["active"]]
+            for one, answer in answers.items()
+        }
 
     async def _records(self, topic: str) -> list[Record]:
         consumer = await self.log.consumer(topic, f"reader-{uuid4()}")

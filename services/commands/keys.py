@@ -1,4 +1,4 @@
-"""`keys create/list/revoke`: API keys, each of one product."""
+"""`keys create/list/rotate/revoke`: API keys, each of one product."""
 
 from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated
@@ -10,7 +10,9 @@ from services.commands.surroundings import ConfigOption, DataOption, ProductOpti
 if TYPE_CHECKING:
     from shared.auth import ApiKey
 
-app = typer.Typer(help="API keys: create, list, revoke.", no_args_is_help=True)
+app = typer.Typer(help="API keys: create, list, rotate, revoke.", no_args_is_help=True)
+
+PrefixArgument = Annotated[str, typer.Argument(metavar="PREFIX", help="The key's visible part, ut_....")]
 
 
 @app.command("create")
@@ -19,6 +21,10 @@ def create(
     name: Annotated[str, typer.Option(help="What it is for, as `keys list` shows it.")] = "",
     scope: Annotated[
         list[str] | None, typer.Option(help="ingest, customers, read or admin; several times for several.")
+    ] = None,
+    events_per_second: Annotated[
+        int | None,
+        typer.Option(min=1, help="What it may send to each ingest, on the average [EVENTS_PER_SECOND_MAX]."),
     ] = None,
     config: ConfigOption = None,
     data: DataOption = None,
@@ -38,7 +44,12 @@ def create(
     print(
         with_database(
             settings,
-            lambda database: KeyRing(database, SystemClock()).create(product_id, name=name, scopes=scopes),  # type: ignore[arg-type]
+            lambda database: KeyRing(database, SystemClock()).create(
+                product_id,
+                name=name,
+                scopes=scopes,  # type: ignore[arg-type]
+                events_per_second_max=events_per_second,
+            ),
         )
     )
 
@@ -59,12 +70,37 @@ def list_keys(
         print(_line(key))
 
 
+@app.command("rotate")
+def rotate(
+    prefix: PrefixArgument,
+    overlap_hours: Annotated[
+        float, typer.Option(min=0, help="The old one goes on working for so long.")
+    ] = 24.0,
+    data: DataOption = None,
+) -> None:
+    """Create a key like another one, and print it alone.
+
+    The old one stops working after the overlap.
+    """
+    from services.commands.store import with_database
+    from services.commands.surroundings import read_settings
+    from shared.auth import KeyRing
+    from shared.clock import SystemClock
+
+    print(
+        with_database(
+            read_settings(data_dir=data),
+            lambda database: KeyRing(database, SystemClock()).rotate(
+                prefix, overlap=timedelta(hours=overlap_hours)
+            ),
+        )
+    )
+
+
 @app.command("revoke")
 def revoke(
-    prefix: Annotated[str, typer.Argument(metavar="PREFIX", help="The key's visible part, ut_....")],
-    overlap_hours: Annotated[
-        float, typer.Option(min=0, help="It goes on working for so long, for a change of keys.")
-    ] = 0.0,
+    prefix: PrefixArgument,
+    overlap_hours: Annotated[float, typer.Option(min=0, help="It goes on working for so long.")] = 0.0,
     data: DataOption = None,
 ) -> None:
     """Revoke a key.
@@ -89,8 +125,9 @@ def _line(key: "ApiKey") -> str:
     from shared.clock import rfc3339
 
     told = [key.prefix, key.product, ",".join(key.scopes), f"created {rfc3339(key.created_us)[:10]}"]
-    if key.last_used_us is not None:
-        told.append(f"last used {rfc3339(key.last_used_us)[:16]}Z")
+    told.append("never used" if key.last_used_us is None else f"last used {rfc3339(key.last_used_us)[:16]}Z")
+    if key.events_per_second_max is not None:
+        told.append(f"{key.events_per_second_max} events/s at the most")
     if key.revoked_us is not None:
         told.append(f"revoked {rfc3339(key.revoked_us)[:16]}Z")
     if key.name:

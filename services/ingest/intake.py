@@ -28,7 +28,8 @@ _encode = msgspec.json.Encoder().encode
 class IngestParts(msgspec.Struct, frozen=True, kw_only=True):
     """All that ingest stands on. `make_id` gives an id to an event that came without one.
 
-    `events_per_second_max` is what one key may send to this process, on the average; None: no bound.
+    `events_per_second_max` is what a key without a bound of its own may send to this process, on the
+    average; None: no bound.
     """
 
     config: Config
@@ -60,13 +61,13 @@ class Intake:
         """
         secret = presented_key(request.headers) or in_body
         key = await authorize(self._parts.keys, secret, scope)
-        self._rates.check(key.prefix, self._parts.clock.now_us())
+        self._rates.check(key, self._parts.clock.now_us())
         return key
 
     def charge(self, key: ApiKey, batch: Batch) -> None:
         """Count what a request held against its key's rate."""
         count = batch.accepted_count + len(batch.rejected)
-        self._rates.charge(key.prefix, count, self._parts.clock.now_us())
+        self._rates.charge(key, count, self._parts.clock.now_us())
 
     def reading(self, envelope: Envelope, key: ApiKey, terms: Terms) -> Reading:
         """How a foreign body sent with `key` is read."""

@@ -4,15 +4,19 @@ import asyncio
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 
+from shared.clock import SystemClock, from_us
 from shared.events import Event
 from tests.serving import Served, serving
 
 HERE = Path(__file__).parent
 HALF = 40
+GROUPS = [f"g-{n}" for n in range(5)]
 SECONDS_MAX = 60.0
 
 PYTHON = ("segment", "rudder", "posthog", "cloudevents")
@@ -85,6 +89,15 @@ async def assert_all_arrived(served: Served) -> None:
     found = await ids_by_number(served)
     assert sorted(found) == list(range(2 * HALF))
     assert all(len(ids) == 1 for ids in found.values())
+    # The product is in Tokyo; a test that runs over midnight there finds two days.
+    days = await served.days(GROUPS)
+    assert all(0 < len(active) <= 2 and set(active) <= _today() for active in days.values()), days
+    assert len(days) == len(GROUPS)
+
+
+def _today() -> set[str]:
+    now = from_us(SystemClock().now_us()).astimezone(ZoneInfo("Asia/Tokyo"))
+    return {(now - timedelta(days=back)).date().isoformat() for back in (0, 1)}
 
 
 @pytest.mark.parametrize("name", ALL)

@@ -3,6 +3,7 @@
 from services.ingest.dialects.mapping import Envelope, Json, Parsed, Reading, customer_of, profile, use
 from services.ingest.json_items import read_value
 from services.ingest.limits import are_surely_printable
+from shared.auth import key_alone
 from shared.errors import InvalidInput, NotParseable
 
 KINDS = ("track", "page", "screen", "identify", "group", "alias")
@@ -26,7 +27,7 @@ def open_body(body: bytes, kind: str | None = None) -> Envelope:
         items=[_single(value, kind)] if batch is None else batch,
         is_clean=is_clean,
         are_printable=are_surely_printable(body),
-        key=key.partition(":")[0] if isinstance(key, str) else None,
+        key=key_alone(key) if isinstance(key, str) else None,
         sent_at=value.get("sentAt"),
     )
 

@@ -21,7 +21,7 @@ COMMANDS = (
         "import-customers",
         "migrate",
     ),
-    *("config check", "config schema", "keys create", "keys list", "keys revoke"),
+    *("config check", "config schema", "keys create", "keys list", "keys rotate", "keys revoke"),
     *("dead-letters list", "dead-letters replay", "deliveries list", "deliveries replay"),
     *("guard list", "guard release"),
 )
@@ -63,10 +63,26 @@ def test_a_key_is_printed_alone_listed_by_its_prefix_and_revoked(
     listed = capsys.readouterr().out
     assert prefix in listed
     assert key not in listed
+    assert "never used" in listed
     assert run(["keys", "revoke", prefix, *here]) == 0
     assert "revoked" in capsys.readouterr().out
     assert run(["keys", "revoke", "ut_nobody", *here]) == 1
     assert "no key has the prefix" in capsys.readouterr().err
+
+
+def test_a_key_is_rotated_with_its_bound_and_the_old_one_ends_later(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    here = ["--data", str(tmp_path)]
+    assert run(["keys", "create", "--events-per-second", "500", *here]) == 0
+    prefix = capsys.readouterr().out[:11]
+    assert run(["keys", "rotate", prefix, "--overlap-hours", "1", *here]) == 0
+    heir = capsys.readouterr().out[:11]
+    assert run(["keys", "list", *here]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert {line[:11] for line in lines} == {prefix, heir}
+    assert all("500 events/s at the most" in line for line in lines)
+    assert ["revoked" in line for line in sorted(lines, key=lambda line: line[:11] == heir)] == [True, False]
 
 
 def test_a_scope_that_does_not_exist_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

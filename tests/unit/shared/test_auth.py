@@ -144,12 +144,13 @@ async def test_revoking_again_cannot_put_the_end_off(keys: KeyRing) -> None:
 
 
 async def test_a_rotated_key_and_its_heir_overlap(keys: KeyRing, clock: ManualClock) -> None:
-    old = await keys.create("reserve", name="web", scopes=["ingest"])
+    old = await keys.create("reserve", name="web", scopes=["ingest"], events_per_second_max=7)
     prefix = (await keys.authenticate(old)).prefix
     new = await keys.rotate(prefix, overlap=timedelta(hours=1))
     clock.advance(timedelta(minutes=59))
     assert (await keys.authenticate(old)).product == (await keys.authenticate(new)).product
-    assert (await keys.authenticate(new)).scopes == ("ingest",)
+    heir = await keys.authenticate(new)
+    assert (heir.name, heir.scopes, heir.events_per_second_max) == ("web", ("ingest",), 7)
     clock.advance(timedelta(minutes=1))
     with pytest.raises(Unauthorized):
         await keys.authenticate(old)
@@ -261,6 +262,7 @@ def test_a_key_comes_as_bearer_or_as_basic_user_name_or_as_write_key() -> None:
     assert presented_key(headers(authorization=basic("ut_a"))) == "ut_a"
     assert presented_key(headers(authorization=basic("ut_a", "ignored"))) == "ut_a"
     assert presented_key(headers(x_write_key="ut_a:secret")) == "ut_a"
+    assert presented_key(headers(authorization="Bearer ut_a:secret")) == "ut_a"
 
 
 @pytest.mark.parametrize(
