@@ -162,28 +162,75 @@ Timing = Literal["window", "at_once"]
 
 
 class SlackChannel(Section):
-    """A Slack incoming webhook. `language` is for calls that nobody owns; else the CSM's is used."""
+    """Slack: an incoming webhook (`url`), or a bot (`token` and `channel`) that can change what it said.
+
+    With `signing_secret` a bot's messages carry buttons, whose clicks Slack sends to `/slack/actions`.
+    `language` is for calls that nobody owns; else the CSM's is used. `notify` is the channel on which
+    people hear that this one takes nothing any more.
+    """
 
     kind: Literal["slack"]
-    url: str
+    url: str | None = None
+    token: str | None = None
+    channel: str | None = None
+    signing_secret: str | None = None
+    api_url: str = "https://slack.com/api"
     timing: Timing = "window"
     language: Literal["ja", "en"] = "en"
     allow_private: bool = False
+    notify: str | None = None
+
+    @model_validator(mode="after")
+    def _one_way_in(self) -> "SlackChannel":
+        if (self.url is None) == (self.token is None):
+            raise ValueError("slack takes `url` (an incoming webhook), or `token` and `channel` (a bot)")
+        if (self.token is None) != (self.channel is None):
+            raise ValueError("a bot needs both `token` and `channel`, the id of a channel it is a member of")
+        if self.signing_secret is not None and self.token is None:
+            raise ValueError("`signing_secret` is for the buttons of a bot; an incoming webhook has none")
+        return self
+
+    @property
+    def keeps_reference(self) -> bool:
+        """Whether what was sent has a name there, by which it can be changed later."""
+        return self.token is not None
 
 
 class WebhookChannel(Section):
     """An endpoint that gets the trigger's JSON, signed by Standard Webhooks.
 
     `secret` is `whsec_` and base64; while it is being changed, `old_secrets` sign as well.
+    With `preset` it is a phone or task tool instead, spoken to in its own tongue: `with` holds what the
+    preset asks for. `concurrency`: so many requests are under way at once.
     """
 
     kind: Literal["webhook"]
-    url: str
-    secret: str
+    url: str | None = None
+    secret: str | None = None
     old_secrets: tuple[str, ...] = ()
     headers: Mapping[str, str] = {}
+    preset: str | None = None
+    values: Mapping[str, str | int] = Field(default={}, alias="with")
+    language: Literal["ja", "en"] = "en"
     timing: Timing = "window"
     allow_private: bool = False
+    concurrency: int = Field(default=10, ge=1, le=100)
+    notify: str | None = None
+
+    @model_validator(mode="after")
+    def _signed_or_preset(self) -> "WebhookChannel":
+        if self.preset is None and (self.url is None or self.secret is None):
+            raise ValueError("a webhook needs `url` and `secret`, or a `preset`")
+        if self.preset is None and self.values:
+            raise ValueError("`with` is for what a `preset` asks for")
+        if self.preset is not None and (self.secret is not None or self.old_secrets):
+            raise ValueError("a preset signs nothing: put what it asks for under `with`")
+        return self
+
+    @property
+    def keeps_reference(self) -> bool:
+        """Whether what was sent has a name there, by which it can be changed later."""
+        return self.preset is not None
 
 
 Channel = Annotated[SlackChannel | WebhookChannel, Field(discriminator="kind")]
@@ -220,6 +267,11 @@ class Config(Section):
             for role, other in (("backup", csm.backup), ("lead", csm.lead)):
                 if other is not None and other not in self.csms:
                     yield ("csms", csm_id, role), f"no CSM {other!r}", other, tuple(self.csms)
+        for name, section in self.channels.items():
+            others = tuple(other for other in self.channels if other != name)
+            if section.notify is not None and section.notify not in others:
+                at = ("channels", name, "notify")
+                yield at, f"no other channel {section.notify!r}", section.notify, others
         for product_id, product in self.products.items():
             for channel in product.guard.send:
                 if channel not in self.channels:

@@ -119,8 +119,20 @@ OLDEST_TASK_SECONDS = Gauge(
 )
 DELIVERIES = Counter(
     "usage_triggers_deliveries",
-    "Delivery attempts by result: delivered, retry, dead.",
+    "Delivery attempts by result: delivered, retry, dead, disabled, unwanted.",
     ("channel", "result"),
+    registry=REGISTRY,
+)
+CHANNEL_DISABLED = Gauge(
+    "usage_triggers_channel_disabled",
+    "1: the channel takes nothing until somebody enables it again.",
+    ("channel",),
+    registry=REGISTRY,
+)
+CHANNEL_FAILING = Gauge(
+    "usage_triggers_channel_failing",
+    "1: so many attempts in a row failed that the channel is only probed now and then.",
+    ("channel",),
     registry=REGISTRY,
 )
 STOP_TO_DELIVERED_SECONDS = Histogram(

@@ -180,7 +180,7 @@ deliveries = Table(  # trigger x channel
     Column("product", Text, nullable=False),
     Column("customer_id", Text, nullable=False),
     Column("channel", Text, nullable=False),
-    Column("kind", Text, nullable=False),  # opened, again, escalated, woken, unverified, closed
+    Column("kind", Text, nullable=False),  # opened, again, escalated, woken, unverified, closed, changed
     Column("addressee", Text, nullable=False, server_default=""),  # the CSM it is for; else the owner
     Column("state", Text, nullable=False),  # pending, held, delivered, dead, cancelled
     Column("created_us", BigInteger, nullable=False),
@@ -201,6 +201,13 @@ Index(
     postgresql_where=deliveries.c.next_attempt_us.is_not(None),
 )
 Index("deliveries_task", deliveries.c.task_id)
+Index(
+    "deliveries_reference",  # what one message says
+    deliveries.c.channel,
+    deliveries.c.reference,
+    sqlite_where=deliveries.c.reference != "",
+    postgresql_where=deliveries.c.reference != "",
+)
 Index("deliveries_product", deliveries.c.product, deliveries.c.created_us)
 
 attempts = Table(
@@ -247,7 +254,7 @@ channel_states = Table(  # what an endpoint has told us about itself
     Column("disabled_us", BigInteger),
     Column("reason", Text, nullable=False, server_default=""),
     Column("failure_count", Integer, nullable=False, server_default="0"),  # in a row
-    Column("open_until_us", BigInteger),  # nothing is tried before
+    Column("rests_until_us", BigInteger),  # nothing is tried before
 )
 
 log_records = Table(  # the embedded log alone; on Kafka it stays empty

@@ -9,6 +9,11 @@ from services.notifier.tasks import Announced, Announcement, Step, Task
 from shared.config import Channel
 
 DeliveryState = Literal["pending", "held", "delivered", "dead", "cancelled"]
+Kind = Announced | Literal["changed"]
+"""An announcement's kind; `changed`: what was announced is to look as the task is by now."""
+
+ENDS: tuple[Kind, ...] = ("closed", "changed")
+"""What speaks of an announcement made before, and goes out whatever has become of the task."""
 
 
 class Delivery(msgspec.Struct, frozen=True, kw_only=True):
@@ -18,7 +23,8 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
     under way, or was when its worker died. `replayed`: a person asked for it, so it goes out whatever
     has become of the task.
     `addressee`: the CSM it is for, where that is not whoever owns the task by then.
-    `reference` is what the channel calls the message. Instants in microseconds since the epoch.
+    `reference` is what the channel calls the message; of a change, the message that is to be changed.
+    Instants in microseconds since the epoch.
     """
 
     id: str
@@ -27,7 +33,7 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
     product: str
     customer_id: str
     channel: str
-    kind: Announced
+    kind: Kind
     addressee: str = ""
     state: DeliveryState
     created_us: int
@@ -59,8 +65,27 @@ def speaks_to_people(channel: Channel) -> bool:
     return channel.kind != "webhook"
 
 
-def mail_of(step: Step, earlier: Sequence[Delivery], channels: Mapping[str, Channel], now_us: int) -> Mail:
-    """The deliveries that follow from a step, given those the task has already."""
+def face(task: Task) -> tuple[object, ...]:
+    """What a message shows of a task beyond its facts: whoever has it, and what has become of it.
+
+    That a channel has it (`notified`) shows nowhere.
+    """
+    state = "open" if task.state == "notified" else task.state
+    return state, task.owner, task.acknowledged_by, task.snoozed_until_us, task.outcome, task.closed_by
+
+
+def mail_of(
+    step: Step,
+    earlier: Sequence[Delivery],
+    channels: Mapping[str, Channel],
+    now_us: int,
+    *,
+    is_new_face: bool = False,
+) -> Mail:
+    """The deliveries that follow from a step, given those the task has already.
+
+    `is_new_face`: messages that show the task do not show it as it is any more.
+    """
     new: list[Delivery] = []
     withdrawn = [d.id for d in earlier if d.state in ("pending", "held") and _is_withdrawn(d, step, channels)]
     for announcement in step.announcements:
@@ -73,8 +98,50 @@ def mail_of(step: Step, earlier: Sequence[Delivery], channels: Mapping[str, Chan
                 continue  # Who never heard of the stop need not hear that it is over.
             new.append(_delivery(step.task, announcement, name, channel, before, now_us))
             withdrawn += _superseded(new[-1], channel, before)
+    if is_new_face:
+        new += changes(step.task, [*earlier, *new], channels, now_us)
     freed = [_freed(d, step.task, now_us) for d in earlier if step.frees and d.state == "held"]
     return Mail(new=tuple(new), withdrawn=tuple(dict.fromkeys(withdrawn)), freed=tuple(freed))
+
+
+def changes(
+    task: Task, earlier: Sequence[Delivery], channels: Mapping[str, Channel], now_us: int
+) -> list[Delivery]:
+    """One change for every message about the task that can be changed and is not about to be."""
+    awaited = {
+        (d.channel, d.reference)
+        for d in earlier
+        if d.kind in ENDS and d.state == "pending" and d.lease_until_us is None
+    }
+    shown = {(d.channel, d.reference): d for d in earlier if d.reference and d.kind not in ENDS}
+    return [
+        _change(task, delivery, now_us)
+        for key, delivery in shown.items()
+        if key not in awaited and _shows_changes(task, channels.get(delivery.channel))
+    ]
+
+
+def _shows_changes(task: Task, channel: Channel | None) -> bool:
+    """People see every change; a machine's task is closed with ours, and left alone before."""
+    if channel is None or not channel.keeps_reference:
+        return False
+    return speaks_to_people(channel) or not task.is_live
+
+
+def _change(task: Task, shown: Delivery, now_us: int) -> Delivery:
+    return Delivery(
+        id=f"{task.id}.{shown.channel}.changed.{shown.reference}.{now_us}",
+        trigger_id=shown.trigger_id,
+        task_id=task.id,
+        product=task.product,
+        customer_id=task.customer_id,
+        channel=shown.channel,
+        kind="changed",
+        state="pending",
+        created_us=now_us,
+        next_attempt_us=now_us,
+        reference=shown.reference,
+    )
 
 
 def _freed(delivery: Delivery, task: Task, now_us: int) -> Delivery:
@@ -83,7 +150,7 @@ def _freed(delivery: Delivery, task: Task, now_us: int) -> Delivery:
 
 
 def _is_withdrawn(delivery: Delivery, step: Step, channels: Mapping[str, Channel]) -> bool:
-    if step.withdraws == "nothing" or delivery.kind == "closed":
+    if step.withdraws == "nothing" or delivery.kind in ENDS:
         return False
     channel = channels.get(delivery.channel)
     return step.withdraws == "all" or channel is None or speaks_to_people(channel)
@@ -97,7 +164,11 @@ def _superseded(news: Delivery, channel: Channel, before: Sequence[Delivery]) ->
     """Each person gets one message that says how things are; machines get every fact."""
     if not speaks_to_people(channel) or news.kind == "closed":
         return []
-    return [d.id for d in before if d.state == "pending" and d.addressee == news.addressee and not d.was_seen]
+    return [
+        d.id
+        for d in before
+        if d.state == "pending" and d.kind not in ENDS and d.addressee == news.addressee and not d.was_seen
+    ]
 
 
 def _delivery(
@@ -123,7 +194,16 @@ def _delivery(
         state="held" if is_held else "pending",
         created_us=now_us,
         next_attempt_us=first_us,
+        reference=_reference(announcement, channel, before),
     )
+
+
+def _reference(announcement: Announcement, channel: Channel, before: Sequence[Delivery]) -> str:
+    """The newest message that an end is to be written into; empty where none is known yet."""
+    if announcement.kind != "closed" or not channel.keeps_reference:
+        return ""
+    known = [d for d in before if d.reference]
+    return max(known, key=lambda d: d.created_us).reference if known else ""
 
 
 def _id(task: Task, announcement: Announcement, name: str, channel: Channel, now_us: int) -> str:

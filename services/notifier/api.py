@@ -6,12 +6,12 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Query
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.notifier import board, outgoing, store, views
+from services.notifier import board, sent, store, views
 from services.notifier.board import TaskFilter
 from services.notifier.desk import Decide, Desk
-from services.notifier.outgoing import DeliveryFilter
 from services.notifier.parts import NotifierParts
 from services.notifier.sender import Sender
+from services.notifier.sent import DeliveryFilter
 from services.notifier.tasks import State, Task, acknowledge, finish, snooze
 from services.notifier.views import (
     Acknowledge,
@@ -82,11 +82,11 @@ def _add_tasks(made: APIRouter, parts: NotifierParts, desk: Desk) -> None:
             if task is None or task.product != key.product:
                 raise NotFound(f"no task {task_id[:80]!r}")
             trail = await store.history(connection, task_id)
-            sent = await store.deliveries_of(connection, task_id)
+            announced = await store.deliveries_of(connection, task_id)
         return TaskDetail(
             **views.task_values(task),
             history=[views.change_view(line) for line in trail],
-            deliveries=[views.delivery_view(delivery) for delivery in sent],
+            deliveries=[views.delivery_view(delivery) for delivery in announced],
         )
 
     async def change(key: ApiKey, task_id: str, decide: Decide) -> TaskView:
@@ -127,7 +127,7 @@ def _add_deliveries(made: APIRouter, parts: NotifierParts, sender: Sender) -> No
     ) -> DeliveryPage:
         wanted = DeliveryFilter(product=key.product, state=state, channel=channel)
         async with parts.database.read() as connection:
-            found = await outgoing.deliveries(connection, wanted, count_max=limit + 1, after=_cursor(after))
+            found = await sent.deliveries(connection, wanted, count_max=limit + 1, after=_cursor(after))
         more = f"{found[limit - 1].created_us}.{found[limit - 1].id}" if len(found) > limit else None
         return DeliveryPage(deliveries=[views.delivery_view(d) for d in found[:limit]], next=more)
 
@@ -135,8 +135,8 @@ def _add_deliveries(made: APIRouter, parts: NotifierParts, sender: Sender) -> No
     async def list_attempts(delivery_id: str, key: ApiKey = reads) -> list[AttemptView]:
         async with parts.database.read() as connection:
             await _own(connection, key, delivery_id)
-            found = await outgoing.attempts_of(connection, delivery_id)
-        return [views.attempt_view(attempt) for attempt in found]
+            found = await sent.attempts_of(connection, [delivery_id])
+        return [views.attempt_view(attempt) for attempt in found[delivery_id]]
 
     @made.post(
         "/deliveries/{delivery_id}/replay",
@@ -149,7 +149,7 @@ def _add_deliveries(made: APIRouter, parts: NotifierParts, sender: Sender) -> No
         async with parts.database.begin() as connection:
             await _own(connection, key, delivery_id)
             wanted = DeliveryFilter(product=key.product)
-            count = await outgoing.replay(connection, wanted, now_us=now_us, delivery_id=delivery_id)
+            count = await sent.replay(connection, wanted, now_us=now_us, delivery_id=delivery_id)
         if not count:
             raise Conflict("the outage guard holds this delivery; release it there", code="held")
         sender.wake()
@@ -165,14 +165,14 @@ def _add_deliveries(made: APIRouter, parts: NotifierParts, sender: Sender) -> No
             to_us=to_us(body.created_to) if body.created_to else None,
         )
         async with parts.database.begin() as connection:
-            count = await outgoing.replay(connection, wanted, now_us=parts.clock.now_us())
+            count = await sent.replay(connection, wanted, now_us=parts.clock.now_us())
         sender.wake()
         return Replayed(replayed=count)
 
 
 async def _own(connection: AsyncConnection, key: ApiKey, delivery_id: str) -> None:
     """Raises NotFound for a delivery that is none, or another product's."""
-    found = await outgoing.delivery(connection, delivery_id)
+    found = await sent.delivery(connection, delivery_id)
     if found is None or found.product != key.product:
         raise NotFound(f"no delivery {delivery_id[:120]!r}")
 

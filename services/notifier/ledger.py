@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
-from services.notifier.announce import Delivery, mail_of
+from services.notifier.announce import Delivery, changes, face, mail_of
 from services.notifier.guard import Outage, counted, outage_id, taken_back
 from services.notifier.plans import Plan
 from services.notifier.routing import RETRACTED_SUFFIX, closes_tasks, is_stop, plan_for
@@ -90,14 +90,16 @@ class Ledger:
 
     def take(self, step: Step, now_us: int) -> None:
         """What follows from a step: the task as it is now, its history, its deliveries."""
-        task = step.task
-        if self._tasks.get(task.id) is not task:
+        task, before = step.task, self._tasks.get(step.task.id)
+        is_new_face = before is not None and face(before) != face(task)
+        if before is not task:
             self._put(task)
             self.changed[task.id] = task
         self.history += [HistoryLine(task_id=task.id, at_us=now_us, note=note) for note in step.notes]
-        if step.withdraws == "nothing" and not step.announcements and not step.frees:
+        if step.withdraws == "nothing" and not (step.announcements or step.frees or is_new_face):
             return
-        mail = mail_of(step, self.deliveries_of(task.id), self._channels, now_us)
+        earlier = self.deliveries_of(task.id)
+        mail = mail_of(step, earlier, self._channels, now_us, is_new_face=is_new_face)
         for delivery in mail.new:
             if delivery.id in self.new_deliveries:
                 continue  # A machine hears of each trigger once, as of the first task that it concerns.
@@ -107,6 +109,11 @@ class Ledger:
         for delivery in mail.freed:
             self._deliveries[task.id][delivery.id] = delivery
             self.freed.append(delivery)
+
+    def show_anew(self, task: Task, delivery: Delivery, now_us: int) -> None:
+        """What has just arrived shows the task as it was; the message is to be changed."""
+        for change in changes(task, [delivery], self._channels, now_us):
+            self._deliveries[task.id][change.id] = self.new_deliveries[change.id] = change
 
     def put_outage(self, outage: Outage) -> None:
         """What is now known of an outage."""

@@ -1,26 +1,29 @@
-"""Deliveries in the database: claimed with a lease, recorded with how they ended, listed and replayed."""
+"""Deliveries in the database: claimed with a lease, recorded with how they ended."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import msgspec
 from sqlalchemy import (
     ColumnElement,
     RowMapping,
+    Select,
     Update,
+    and_,
     bindparam,
     case,
+    func,
     insert,
     literal,
     or_,
     select,
-    tuple_,
     update,
 )
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.notifier.announce import Delivery
-from services.notifier.store import decode_task, delivery_from_row, upsert
+from services.notifier.announce import ENDS, Delivery
+from services.notifier.bundling import Waiting
+from services.notifier.store import decode_task, delivery_from_row
 from services.notifier.tasks import Task
 from shared import schema
 from shared.triggers import Trigger, decode_trigger
@@ -64,16 +67,6 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     took_us: int
 
 
-class ChannelState(msgspec.Struct, frozen=True, kw_only=True):
-    """What an endpoint has told us: disabled (410), or failing so often that it is given a rest."""
-
-    channel: str
-    disabled_us: int | None = None
-    reason: str = ""
-    failure_count: int = 0
-    open_until_us: int | None = None
-
-
 async def claim(
     connection: AsyncConnection, rooms: Mapping[str, int], *, now_us: int, lease_us: int
 ) -> list[Claim]:
@@ -83,34 +76,87 @@ async def claim(
     """
     claimed: list[str] = []
     for channel, room in sorted(rooms.items()):
-        due = (
-            select(_d.id)
-            .where(_d.channel == channel, _d.next_attempt_us <= now_us)
-            .order_by(_d.next_attempt_us)
-            .limit(room)
-            .with_for_update(skip_locked=True)
-        )
-        taken = (
-            update(schema.deliveries)
-            .where(_d.id.in_(due))
-            .values(
-                uncertain=case((_d.lease_until_us.is_not(None), literal(1)), else_=_d.uncertain),
-                lease_until_us=now_us + lease_us,
-                next_attempt_us=now_us + lease_us,
-                attempt_count=_d.attempt_count + 1,
-            )
-            .returning(_d.id)
-        )
-        claimed += (await connection.execute(taken)).scalars()
-    return await _claims(connection, claimed) if claimed else []
+        due = _due(channel, now_us).order_by(_d.next_attempt_us).limit(room)
+        claimed += await _take(connection, due.with_for_update(skip_locked=True), now_us, lease_us)
+    return await _claims(connection, _d.id.in_(claimed)) if claimed else []
 
 
-async def _claims(connection: AsyncConnection, ids: Sequence[str]) -> list[Claim]:
+async def claim_these(
+    connection: AsyncConnection, channel: str, ids: Sequence[str], *, now_us: int, lease_us: int
+) -> list[Claim]:
+    """As `claim`, of a channel the deliveries chosen from those that wait."""
+    chosen = _due(channel, now_us).where(_d.id.in_(ids)).with_for_update(skip_locked=True)
+    claimed = await _take(connection, chosen, now_us, lease_us)
+    return await _claims(connection, _d.id.in_(claimed)) if claimed else []
+
+
+def _due(channel: str, now_us: int) -> Select[tuple[str]]:
+    return select(_d.id).where(_d.channel == channel, _d.next_attempt_us <= now_us)
+
+
+async def _take(
+    connection: AsyncConnection, due: Select[tuple[str]], now_us: int, lease_us: int
+) -> list[str]:
+    taken = (
+        update(schema.deliveries)
+        .where(_d.id.in_(due))
+        .values(
+            uncertain=case((_d.lease_until_us.is_not(None), literal(1)), else_=_d.uncertain),
+            lease_until_us=now_us + lease_us,
+            next_attempt_us=now_us + lease_us,
+            attempt_count=_d.attempt_count + 1,
+        )
+        .returning(_d.id)
+    )
+    return list((await connection.execute(taken)).scalars())
+
+
+def _is_end() -> ColumnElement[bool]:
+    return _d.kind.in_(ENDS)
+
+
+def _reference() -> ColumnElement[str]:
+    """What the message is called that an end belongs to, where that became known only after it was made."""
+    shown = schema.deliveries.alias("shown")
+    found = (
+        select(shown.c.reference)
+        .where(shown.c.task_id == _d.task_id, shown.c.channel == _d.channel)
+        .where(shown.c.reference != "", shown.c.kind.not_in(ENDS))
+        .order_by(shown.c.created_us.desc())
+        .limit(1)
+        .scalar_subquery()
+    )
+    is_sought = and_(_is_end(), _d.reference == "")
+    return case((is_sought, func.coalesce(found, "")), else_=_d.reference).label("reference")
+
+
+async def waiting(connection: AsyncConnection, channel: str, *, now_us: int, count_max: int) -> list[Waiting]:
+    """What is due on a channel, new announcements before ends, the longest due first."""
+    query = (
+        select(_d.id, _d.kind, _reference())
+        .where(_d.channel == channel, _d.next_attempt_us <= now_us)
+        .order_by(_is_end(), _d.next_attempt_us, _d.id)
+        .limit(count_max)
+    )
+    rows = await connection.execute(query)
+    return [Waiting(id=row.id, kind=row.kind, reference=row.reference) for row in rows]
+
+
+async def shown(connection: AsyncConnection, channel: str, reference: str) -> list[Claim]:
+    """Everything that one message speaks of, in the order in which it was said."""
+    is_in_it = and_(_d.channel == channel, _d.reference == reference, _d.reference != "")
+    return await _claims(connection, and_(is_in_it, _d.kind.not_in(ENDS)))
+
+
+_COLUMNS = [column for column in _d if column.name != "reference"]
+
+
+async def _claims(connection: AsyncConnection, which: ColumnElement[bool]) -> list[Claim]:
     d, t, k = schema.deliveries, schema.tasks, schema.task_triggers
     query = (
-        select(d, t.c.task, k.c.value)
+        select(*_COLUMNS, _reference(), t.c.task, k.c.value)
         .select_from(d.outerjoin(t, t.c.id == d.c.task_id).outerjoin(k, k.c.trigger_id == d.c.trigger_id))
-        .where(d.c.id.in_(ids))
+        .where(which)
         .order_by(d.c.created_us, d.c.id)
     )
     return [_claim_from_row(row) for row in (await connection.execute(query)).mappings()]
@@ -118,7 +164,7 @@ async def _claims(connection: AsyncConnection, ids: Sequence[str]) -> list[Claim
 
 async def reread(connection: AsyncConnection, delivery: Delivery) -> Claim | None:
     """A claimed delivery as it is by now; None where it is not ours any more."""
-    found = await _claims(connection, [delivery.id])
+    found = await _claims(connection, _d.id == delivery.id)
     is_ours = bool(found) and found[0].delivery.lease_until_us == delivery.lease_until_us
     return found[0] if is_ours and found[0].delivery.state == "pending" else None
 
@@ -200,106 +246,3 @@ async def due_channels(connection: AsyncConnection, now_us: int) -> list[str]:
     """The names of the channels for which something is due, known or not."""
     query = select(_d.channel).where(_d.next_attempt_us <= now_us).distinct()
     return list((await connection.execute(query)).scalars())
-
-
-async def channel_states(connection: AsyncConnection) -> dict[str, ChannelState]:
-    """What is known of channels that have ever been in trouble."""
-    rows = (await connection.execute(select(schema.channel_states))).mappings()
-    return {row["channel"]: ChannelState(**dict(row)) for row in rows}
-
-
-async def put_channel_state(connection: AsyncConnection, state: ChannelState) -> None:
-    """Writes what is now known of a channel."""
-    values = msgspec.structs.asdict(state)
-    await connection.execute(upsert(connection, schema.channel_states, ["channel"], values), [values])
-
-
-# For people: what went out, and again
-
-
-class DeliveryFilter(msgspec.Struct, frozen=True, kw_only=True):
-    """Which deliveries are meant; None: any. Instants in microseconds, from included, to excluded."""
-
-    product: str | None = None
-    state: str | None = None
-    channel: str | None = None
-    from_us: int | None = None
-    to_us: int | None = None
-
-
-async def deliveries(
-    connection: AsyncConnection,
-    wanted: DeliveryFilter,
-    *,
-    count_max: int,
-    after: tuple[int, str] | None = None,
-) -> list[Delivery]:
-    """Deliveries, newest first; `after` is (created_us, id) of the last one seen."""
-    query = select(schema.deliveries).where(*_conditions(wanted))
-    if after is not None:
-        query = query.where(tuple_(_d.created_us, _d.id) < tuple_(literal(after[0]), literal(after[1])))
-    query = query.order_by(_d.created_us.desc(), _d.id.desc()).limit(count_max)
-    return [delivery_from_row(row) for row in (await connection.execute(query)).mappings()]
-
-
-async def delivery(connection: AsyncConnection, delivery_id: str) -> Delivery | None:
-    """The delivery of this id."""
-    query = select(schema.deliveries).where(_d.id == delivery_id)
-    row = (await connection.execute(query)).mappings().one_or_none()
-    return delivery_from_row(row) if row is not None else None
-
-
-async def attempts_of(connection: AsyncConnection, delivery_id: str) -> list[Attempt]:
-    """The attempt log of a delivery, oldest first."""
-    a = schema.attempts
-    rows = await connection.execute(select(a).where(a.c.delivery_id == delivery_id).order_by(a.c.seq))
-    return [
-        Attempt(
-            delivery_id=row.delivery_id,
-            at_us=row.at_us,
-            result=row.result,
-            detail=row.detail,
-            took_us=row.took_us,
-        )
-        for row in rows
-    ]
-
-
-async def replay(
-    connection: AsyncConnection, wanted: DeliveryFilter, *, now_us: int, delivery_id: str | None = None
-) -> int:
-    """Sends dead and delivered ones again, with the same id; a pending one comes at once. Returns how many.
-
-    A delivery named by its id is replayed whatever its state; a range takes the dead ones alone
-    unless the filter says otherwise.
-    """
-    conditions = list(_conditions(wanted))
-    if delivery_id is not None:
-        conditions.append(_d.id == delivery_id)
-    elif wanted.state is None:
-        conditions.append(_d.state == "dead")
-    replayed = await connection.execute(
-        update(schema.deliveries)
-        .where(*conditions)
-        .where(_d.state != "held")
-        .values(state="pending", next_attempt_us=now_us, attempt_count=0, lease_until_us=None, replayed=1)
-    )
-    return replayed.rowcount
-
-
-async def enable(connection: AsyncConnection, channel: str) -> None:
-    """Takes a disabled channel into use again."""
-    await put_channel_state(connection, ChannelState(channel=channel))
-
-
-def _conditions(wanted: DeliveryFilter) -> Iterator[ColumnElement[bool]]:
-    if wanted.product is not None:
-        yield _d.product == wanted.product
-    if wanted.state is not None:
-        yield _d.state == wanted.state
-    if wanted.channel is not None:
-        yield _d.channel == wanted.channel
-    if wanted.from_us is not None:
-        yield _d.created_us >= wanted.from_us
-    if wanted.to_us is not None:
-        yield _d.created_us < wanted.to_us

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from services.notifier.announce import Delivery, speaks_to_people
+from services.notifier.announce import ENDS, Delivery, speaks_to_people
 from services.notifier.channels import Result
 from services.notifier.contact import Contact, next_contact
 from services.notifier.outgoing import Claim, Mark, MarkState
@@ -11,6 +11,9 @@ from services.notifier.tasks import Task
 from shared.config import Channel
 
 ERROR_CHARS_MAX = 300
+
+LEASE_US = 60 * 1_000_000
+"""Longer than any attempt: two workers send the same delivery only after one of them has died."""
 
 
 def verdict_on(claim: Claim, channel: Channel, now_us: int) -> Mark | None:
@@ -21,7 +24,7 @@ def verdict_on(claim: Claim, channel: Channel, now_us: int) -> Mark | None:
     delivery, task = claim.delivery, claim.task
     if task is None or claim.trigger is None:
         return _withdrawn(delivery, "the customer was erased")
-    if delivery.replayed or delivery.kind == "closed":
+    if delivery.replayed or delivery.kind in ENDS:
         return None
     if not task.is_live:
         return _withdrawn(delivery, f"the task was {task.state} before it was sent")
@@ -64,6 +67,8 @@ def mark_of(delivery: Delivery, result: Result, *, now_us: int, jitter: float) -
     """What an attempt's result makes of its delivery."""
     if result.verdict == "delivered":
         return _mark(delivery, "delivered", delivered_us=now_us, reference=result.reference)
+    if result.verdict == "unwanted":
+        return _withdrawn(delivery, result.detail)
     uncertain = delivery.uncertain or result.uncertain
     again_us = None
     if result.verdict == "retry":
@@ -79,6 +84,18 @@ def mark_of(delivery: Delivery, result: Result, *, now_us: int, jitter: float) -
     return _mark(delivery, "pending", next_attempt_us=again_us, uncertain=uncertain, last_error=detail)
 
 
+def is_ours(delivery: Delivery, now_us: int) -> bool:
+    """Whether its lease lasts so long that nobody else can send it while we do."""
+    return (delivery.lease_until_us or 0) - now_us > LEASE_US // 2
+
+
+def waited_us(delivery: Delivery, now_us: int) -> int:
+    """How long ago it was claimed."""
+    return now_us - ((delivery.lease_until_us or 0) - LEASE_US)
+
+
 def _mark(delivery: Delivery, state: MarkState, **values: Any) -> Mark:
-    # A claimed delivery always has a lease; it is what proves that the delivery is still ours.
+    # A claimed delivery always has a lease; it is what proves that the delivery is still ours. An end
+    # keeps the name of the message it belongs to, whatever became of the attempt.
+    values.setdefault("reference", delivery.reference)
     return Mark(delivery_id=delivery.id, lease_until_us=delivery.lease_until_us or 0, state=state, **values)

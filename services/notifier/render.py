@@ -1,6 +1,6 @@
 """Makes a Slack message of a task: Block Kit within Slack's limits, names escaped."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import msgspec
@@ -10,13 +10,15 @@ from slack_sdk.models.blocks import (
     ButtonElement,
     ContextBlock,
     HeaderBlock,
+    InteractiveElement,
     MarkdownTextObject,
     PlainTextObject,
     SectionBlock,
 )
 
-from services.notifier import wording
-from services.notifier.tasks import Announced, Task
+from services.notifier import status, wording
+from services.notifier.announce import Kind
+from services.notifier.tasks import Task
 from services.notifier.words import Words
 from shared.config import CsmSection
 from shared.triggers import RESUMED, Trigger
@@ -28,6 +30,10 @@ FIELDS_MAX = 10
 TEXT_CHARS_MAX = 3000
 
 
+CALLED, NO_ANSWER, SNOOZE, NOT_NEEDED, OPEN = "called", "no_answer", "snooze", "not_needed", "open"
+"""The buttons, as Slack names them when one is clicked."""
+
+
 class SlackMessage(msgspec.Struct, frozen=True, kw_only=True):
     """`text` is what notifications and screen readers show; `blocks` what is seen."""
 
@@ -35,32 +41,43 @@ class SlackMessage(msgspec.Struct, frozen=True, kw_only=True):
     blocks: tuple[dict[str, Any], ...]
 
 
+class Setting(msgspec.Struct, frozen=True, kw_only=True):
+    """In whose words a message is written, and with what: links and buttons where there are any."""
+
+    words: Words
+    csms: Mapping[str, CsmSection] = {}
+    inbox_url: str | None = None
+    has_buttons: bool = False
+
+
 def slack_message(
-    kind: Announced,
-    task: Task,
-    trigger: Trigger,
-    *,
-    words: Words,
-    owner: CsmSection | None,
-    inbox_url: str | None = None,
+    kind: Kind, task: Task, trigger: Trigger, setting: Setting, *, addressee: str | None = None
 ) -> SlackMessage:
-    """What people read of an announcement; `trigger` is the one announced, which may close the task."""
+    """What people read of an announcement; `trigger` is the one announced, which may close the task.
+
+    A task on which somebody has acted says so, and has no buttons once it is closed.
+    """
+    words = setting.words
     if kind == "closed":
-        return _closing(task, trigger, words)
-    title = _title(kind, task, words)
+        line = status.no_call(task, words, is_back=trigger.type == RESUMED)
+        return made_of(line, [section(escape(line))])
+    title = titled(kind, task, words)
     name = wording.customer(task, words)
+    said = status.said(task, words, setting.csms)
     blocks: list[Block] = [
-        HeaderBlock(text=PlainTextObject(text=_cut(title, HEADER_CHARS_MAX), emoji=False)),
-        _section(f"*{escape(name)}*{_who(owner)}\n{_phone(task, words)}"),
-        SectionBlock(fields=_fields(task, words)),
-        *_reasons(task, words),
-        *_warnings(kind, task, words),
-        *_buttons(task, words, inbox_url),
+        HeaderBlock(text=PlainTextObject(text=cut(title, HEADER_CHARS_MAX), emoji=False)),
+        section(f"*{escape(name)}*{mention(addressee, setting.csms)}\n{_phone(task, words)}"),
     ]
-    return _message(f"{title}: {name}", blocks)
+    if said:
+        blocks.append(section(f":white_check_mark: *{escape(said)}*"))
+    if task.is_live:
+        blocks += [SectionBlock(fields=_fields(task, words)), *_reasons(task, words)]
+        blocks += _warnings(kind, task, words)
+    return made_of(f"{title}: {name}", [*blocks, *_buttons(task, setting)])
 
 
-def _title(kind: Announced, task: Task, words: Words) -> str:
+def titled(kind: Kind, task: Task, words: Words) -> str:
+    """The headline of an announcement."""
     title = wording.headline(task, words)
     match kind:
         case "again":
@@ -73,17 +90,10 @@ def _title(kind: Announced, task: Task, words: Words) -> str:
             return title
 
 
-def _closing(task: Task, trigger: Trigger, words: Words) -> SlackMessage:
-    name = wording.customer(task, words)
-    if trigger.type == RESUMED:
-        said = words.say("%(name)s is using it again. No call is needed.", name=name)
-    else:
-        said = words.say("%(name)s: the stop was taken back by a late event. No call is needed.", name=name)
-    return _message(said, [_section(escape(said))])
-
-
-def _who(owner: CsmSection | None) -> str:
-    return f"  <@{escape(owner.slack)}>" if owner is not None and owner.slack else ""
+def mention(csm_id: str | None, csms: Mapping[str, CsmSection]) -> str:
+    """Calls a CSM's name in Slack; empty where it is unknown there."""
+    csm = csms.get(csm_id or "")
+    return f"  <@{escape(csm.slack)}>" if csm is not None and csm.slack else ""
 
 
 def _phone(task: Task, words: Words) -> str:
@@ -101,7 +111,7 @@ def dialled(phone: str) -> str:
 def _fields(task: Task, words: Words) -> list[MarkdownTextObject | PlainTextObject | str]:
     lines = wording.evidence(task, words)[:FIELDS_MAX]
     return [
-        MarkdownTextObject(text=_cut(f"*{escape(line.label)}*\n{escape(line.text)}", FIELD_CHARS_MAX))
+        MarkdownTextObject(text=cut(f"*{escape(line.label)}*\n{escape(line.text)}", FIELD_CHARS_MAX))
         for line in lines
     ]
 
@@ -111,31 +121,62 @@ def _reasons(task: Task, words: Words) -> list[Block]:
     if not said:
         return []
     text = "\n".join(f"• {escape(reason)}" for reason in said)
-    return [ContextBlock(elements=[MarkdownTextObject(text=_cut(text, FIELD_CHARS_MAX))])]
+    return [ContextBlock(elements=[MarkdownTextObject(text=cut(text, FIELD_CHARS_MAX))])]
 
 
-def _warnings(kind: Announced, task: Task, words: Words) -> list[Block]:
-    said = list(wording.problems(task, words))
-    if kind == "unverified" or task.unverified:
-        said.insert(0, words.say("Unverified: many customers stopped at once; the product may be the cause."))
-    return [_section("\n".join(f":warning: {escape(text)}" for text in said))] if said else []
+def _warnings(kind: Kind, task: Task, words: Words) -> list[Block]:
+    lines = [f":warning: {escape(text)}" for text in wording.problems(task, words)]
+    if is_unverified(kind, task):
+        lines.insert(0, unverified(words))
+    return [section("\n".join(lines))] if lines else []
 
 
-def _buttons(task: Task, words: Words, inbox_url: str | None) -> list[Block]:
-    if not inbox_url:
-        return []
-    url = f"{inbox_url.rstrip('/')}/tasks/{task.id}"
-    button = ButtonElement(text=words.say("Open in the inbox"), url=url, action_id="open")
-    return [ActionsBlock(elements=[button])]
+def is_unverified(kind: Kind, task: Task) -> bool:
+    """Whether the call went out although the product itself may be the cause."""
+    return kind == "unverified" or (task.unverified and task.is_live)
 
 
-def _section(text: str) -> SectionBlock:
-    return SectionBlock(text=MarkdownTextObject(text=_cut(text, SECTION_CHARS_MAX)))
+def unverified(words: Words) -> str:
+    """The line that says so."""
+    said = words.say("Unverified: many customers stopped at once; the product may be the cause.")
+    return f":warning: {escape(said)}"
 
 
-def _message(text: str, blocks: Iterable[Block]) -> SlackMessage:
+def _buttons(task: Task, setting: Setting) -> list[Block]:
+    buttons = _actions(task, setting.words) if setting.has_buttons and task.is_live else []
+    if setting.inbox_url:
+        url = task_url(setting.inbox_url, task)
+        buttons.append(ButtonElement(text=setting.words.say("Open in the inbox"), url=url, action_id=OPEN))
+    return [ActionsBlock(elements=buttons)] if buttons else []
+
+
+def _actions(task: Task, words: Words) -> list[InteractiveElement]:
+    named = (
+        (CALLED, words.say("Called")),
+        (NO_ANSWER, words.say("No answer")),
+        (SNOOZE, words.say("Snooze")),
+        (NOT_NEEDED, words.say("Not needed")),
+    )
+    return [
+        ButtonElement(text=text, action_id=name, value=task.id, style="primary" if name == CALLED else None)
+        for name, text in named
+    ]
+
+
+def task_url(inbox_url: str, task: Task) -> str:
+    """Where the inbox shows a task."""
+    return f"{inbox_url.rstrip('/')}/tasks/{task.id}"
+
+
+def section(text: str) -> SectionBlock:
+    """A paragraph in Slack's markup."""
+    return SectionBlock(text=MarkdownTextObject(text=cut(text, SECTION_CHARS_MAX)))
+
+
+def made_of(text: str, blocks: Iterable[Block]) -> SlackMessage:
+    """A message of these blocks; `text` is not escaped yet."""
     return SlackMessage(
-        text=_cut(escape(text), TEXT_CHARS_MAX), blocks=tuple(block.to_dict() for block in blocks)
+        text=cut(escape(text), TEXT_CHARS_MAX), blocks=tuple(block.to_dict() for block in blocks)
     )
 
 
@@ -144,5 +185,6 @@ def escape(text: str) -> str:
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
-def _cut(text: str, chars_max: int) -> str:
+def cut(text: str, chars_max: int) -> str:
+    """At most so many characters, with a mark where something is missing."""
     return text if len(text) <= chars_max else text[: chars_max - 1] + "…"

@@ -11,50 +11,31 @@ import asyncio
 from collections import Counter, defaultdict, deque
 from collections.abc import Mapping, Sequence
 
-import msgspec
 import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.notifier import outgoing
+from services.notifier import outgoing, recording, resting
 from services.notifier.channels import Channel, Letter, Result
-from services.notifier.outgoing import Attempt, ChannelState, Claim, Mark
+from services.notifier.claiming import Parcel, claim_due, sorted_out
+from services.notifier.outgoing import Attempt, Mark
 from services.notifier.parts import NotifierParts
-from services.notifier.posting import mark_of, returned, verdict_on
-from services.notifier.store import ledger_of, write
-from services.notifier.tasks import notified
-from services.notifier.zones import instant_of
+from services.notifier.posting import is_ours, mark_of, returned, waited_us
+from services.notifier.recording import Sent
+from services.notifier.resting import ChannelState
 from shared.errors import TransientError
 from shared.failpoints import hit
-from shared.metrics import DELIVERIES, STOP_TO_DELIVERED_SECONDS
 
 log = structlog.get_logger()
-
-LEASE_US = 60 * 1_000_000
-"""Longer than any attempt: two workers send the same delivery only after one of them has died."""
 
 FRESH_US = 3_000_000
 """A letter that waited longer than this in its queue is looked at again before it is sent."""
 
-IN_FLIGHT_PER_CHANNEL_MAX = 10
-QUEUED_PER_CHANNEL_MAX = 50
-RECORD_COUNT = 50
+QUEUED_PER_PLACE_MAX = 20
+RECORD_COUNT = 100
 """So many ended attempts are recorded at once without waiting for more."""
 
 RECORD_SECONDS = 0.25
 IDLE_SECONDS_MAX = 1.0
-
-
-class Sent(msgspec.Struct, frozen=True, kw_only=True):
-    """A letter that is dealt with and not recorded yet; `attempt` None: it was not sent after all."""
-
-    letter: Letter
-    mark: Mark
-    result: Result | None = None
-    attempt: Attempt | None = None
-
-    @property
-    def arrived(self) -> bool:
-        return self.mark.state == "delivered"
 
 
 class Sender:
@@ -63,12 +44,15 @@ class Sender:
     def __init__(self, parts: NotifierParts, channels: Mapping[str, Channel]) -> None:
         self._parts = parts
         self._channels = channels
+        self._paces = {name: channel.pace for name, channel in channels.items()}
         self._sections = parts.config.channels
-        self._queues: defaultdict[str, deque[Letter]] = defaultdict(deque)
+        self._queues: defaultdict[str, deque[Parcel]] = defaultdict(deque)
         self._in_flight: dict[asyncio.Task[None], str] = {}
         self._sent: list[Sent] = []
-        self._gone: set[str] = set()
-        self._more: set[str] = set()
+        self._recorded: Mapping[str, ChannelState] = {}
+        self._states: dict[str, ChannelState] = {}
+        self._more: frozenset[str] = frozenset()
+        self._again_us: int | None = None
         self._woken = asyncio.Event()
 
     def wake(self) -> None:
@@ -77,27 +61,26 @@ class Sender:
 
     async def step(self) -> bool:
         """Sends and records what is due now, one room full; True if anything was."""
-        letters = await self.claim(IN_FLIGHT_PER_CHANNEL_MAX)
-        await asyncio.gather(*(self.deliver(letter) for letter in letters))
+        parcels = await self.claim(per_place_max=1)
+        await asyncio.gather(*(self.deliver(parcel) for parcel in parcels))
         await self.record()
-        return bool(letters)
+        return bool(parcels)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Keeps every channel busy until told to stop; then lets what is under way end."""
         while not stop.is_set():
             self._woken.clear()
             try:
-                letters = await self.claim(QUEUED_PER_CHANNEL_MAX)
+                parcels = await self.claim()
             except TransientError as error:
                 # What was sent stays here until it can be recorded, or its lease ends it.
                 log.warning("deliveries wait for the database", error=error.message)
                 await self._wait(stop, IDLE_SECONDS_MAX)
                 continue
-            for letter in letters:
-                self._queues[letter.delivery.channel].append(letter)
+            for parcel in parcels:
+                self._queues[parcel[0].delivery.channel].append(parcel)
             self._start()
-            is_busy = bool(self._sent or self._in_flight)
-            await self._wait(stop, RECORD_SECONDS if is_busy else IDLE_SECONDS_MAX)
+            await self._wait(stop, self._seconds_to_wait())
         await self._finish()
 
     # Queues
@@ -106,7 +89,7 @@ class Sender:
         """Fills every channel's free places from its queue."""
         busy = Counter(self._in_flight.values())
         for channel, queue in self._queues.items():
-            for _ in range(min(len(queue), IN_FLIGHT_PER_CHANNEL_MAX - busy[channel])):
+            for _ in range(min(len(queue), self._paces[channel].places - busy[channel])):
                 task = asyncio.create_task(self.deliver(queue.popleft()))
                 self._in_flight[task] = channel
                 task.add_done_callback(self._landed)
@@ -119,7 +102,13 @@ class Sender:
 
     def _runs_low(self) -> bool:
         """Whether a channel for which more was due than it had room for has room again."""
-        return any(len(self._queues[channel]) <= QUEUED_PER_CHANNEL_MAX // 4 for channel in self._more)
+        return any(len(self._queues[c]) <= self._paces[c].places for c in self._more)
+
+    def _seconds_to_wait(self) -> float:
+        seconds = RECORD_SECONDS if self._sent or self._in_flight else IDLE_SECONDS_MAX
+        if self._again_us is None:
+            return seconds
+        return min(seconds, max(0.0, (self._again_us - self._parts.clock.now_us()) / 1_000_000))
 
     async def _wait(self, stop: asyncio.Event, seconds_max: float) -> None:
         waits = [asyncio.ensure_future(self._woken.wait()), asyncio.ensure_future(stop.wait())]
@@ -133,7 +122,7 @@ class Sender:
         """Gives back what is queued, lets each attempt end (they are bounded), and records it all."""
         now_us = self._parts.clock.now_us()
         for queue in self._queues.values():
-            self._sent += [Sent(letter=letter, mark=returned(letter.delivery, now_us)) for letter in queue]
+            self._sent += [_given_back(letter, now_us) for parcel in queue for letter in parcel]
             queue.clear()
         await asyncio.gather(*self._in_flight)
         try:
@@ -143,109 +132,83 @@ class Sender:
 
     # Claiming
 
-    async def claim(self, room: int) -> list[Letter]:
-        """Records what has ended and takes what is due, up to `room` letters a channel in one transaction.
+    async def claim(self, per_place_max: int = QUEUED_PER_PLACE_MAX) -> Sequence[Parcel]:
+        """Records what has ended and takes what is due, in one transaction.
 
-        What must not be sent any more is put away at once.
+        `per_place_max`: so many letters are held for each of a channel's places.
         """
         now_us = self._parts.clock.now_us()
         sent = self._sent
+
+        def room(channel: str) -> int:
+            return self._room(channel, per_place_max)
+
         async with self._parts.database.begin() as connection:
             await self._write(connection, sent, now_us)
-            claims = await self._due(connection, room, now_us)
-            letters, marks = self._sorted(claims, now_us)
-            await outgoing.record(connection, marks, ())
+            claimed = await claim_due(connection, self._sections, self._paces, room, now_us)
         self._forget(sent)
         hit("notifier.claimed")
-        return letters
+        self._recorded = claimed.states
+        self._states |= claimed.states
+        self._more, self._again_us = claimed.more, claimed.again_us
+        return claimed.parcels
 
-    async def _due(self, connection: AsyncConnection, room: int, now_us: int) -> list[Claim]:
-        due = await outgoing.due_channels(connection, now_us)
-        self._more.clear()
-        if not due:
-            return []
-        states = await outgoing.channel_states(connection)
-        rooms = {}
-        for channel in due:
-            if reason := self._closed(channel, states.get(channel)):
-                await outgoing.bury(connection, channel, reason, now_us=now_us)
-            elif (left := room - len(self._queues[channel])) > 0:
-                rooms[channel] = left
-        self._gone.intersection_update(c for c, state in states.items() if state.disabled_us is not None)
-        claims = await outgoing.claim(connection, rooms, now_us=now_us, lease_us=LEASE_US)
-        taken = Counter(claim.delivery.channel for claim in claims)
-        self._more = {channel for channel, left in rooms.items() if taken[channel] == left}
-        return claims
-
-    def _closed(self, channel: str, state: ChannelState | None) -> str:
-        """Why nothing goes through a channel; empty where it is open."""
-        if channel not in self._channels:
-            return f"the configuration has no channel {channel!r}"
-        if state is not None and state.disabled_us is not None:
-            return f"the channel is disabled: {state.reason}"
-        return ""
-
-    def _sorted(self, claims: Sequence[Claim], now_us: int) -> tuple[list[Letter], list[Mark]]:
-        """What is to be sent, and what is put away unsent."""
-        letters, marks = [], []
-        for claim in claims:
-            mark = verdict_on(claim, self._sections[claim.delivery.channel], now_us)
-            if mark is not None:
-                marks.append(mark)
-            elif claim.task is not None and claim.trigger is not None:
-                letters.append(
-                    Letter(delivery=claim.delivery, task=claim.task, trigger=claim.trigger, value=claim.value)
-                )
-        return letters, marks
+    def _room(self, channel: str, per_place_max: int) -> int:
+        pace, queued = self._paces[channel], len(self._queues[channel])
+        if pace.every_us:
+            return 0 if queued or channel in self._in_flight.values() else 1
+        return max(0, pace.places * per_place_max - queued)
 
     # Sending
 
-    async def deliver(self, letter: Letter) -> None:
+    async def deliver(self, parcel: Parcel) -> None:
         """One attempt; how it ended waits to be recorded."""
         begun_us = self._parts.clock.now_us()
-        fresh = await self._fresh(letter, begun_us)
-        if fresh is None:
+        fresh = [letter for old in parcel if (letter := await self._fresh(old, begun_us)) is not None]
+        if not fresh:
             return
         result = await self._attempt(fresh, begun_us)
         hit("notifier.sent")
         ended_us = self._parts.clock.now_us()
-        mark = mark_of(fresh.delivery, result, now_us=ended_us, jitter=self._parts.random.random())
-        attempt = Attempt(
-            delivery_id=fresh.delivery.id,
-            at_us=begun_us,
-            result="dead" if mark.state == "dead" else result.verdict,
-            detail=result.detail,
-            took_us=max(0, ended_us - begun_us),
-        )
-        if result.verdict == "disabled":
-            self._gone.add(fresh.delivery.channel)
-        self._sent.append(Sent(letter=fresh, mark=mark, result=result, attempt=attempt))
+        # One moment for all: what failed in one message comes back in one.
+        jitter = self._parts.random.random()
+        for letter in fresh:
+            mark = mark_of(letter.delivery, result, now_us=ended_us, jitter=jitter)
+            attempt = _logged(letter, mark, result, begun_us, ended_us)
+            self._sent.append(Sent(letter=letter, mark=mark, result=result, attempt=attempt))
+        channel = fresh[0].delivery.channel
+        # What is queued behind it need not wait for the record to hear of it.
+        self._states[channel] = resting.after(self._state(channel), result, ended_us)
+
+    def _state(self, channel: str) -> ChannelState:
+        return self._states.get(channel) or ChannelState(channel=channel)
 
     async def _fresh(self, letter: Letter, now_us: int) -> Letter | None:
         """The letter as it is at the moment of sending; None where it must not be sent, or is not ours."""
         delivery = letter.delivery
-        if delivery.channel in self._gone:
-            self._sent.append(Sent(letter=letter, mark=returned(delivery, now_us)))
+        state = self._state(delivery.channel)
+        if state.disabled_us is not None or (state.is_failing and resting.is_resting(state, now_us)):
+            self._sent.append(_given_back(letter, now_us))
             return None
-        if now_us - ((delivery.lease_until_us or 0) - LEASE_US) < FRESH_US:
+        if waited_us(delivery, now_us) < FRESH_US:
             return letter
         try:
             async with self._parts.database.read() as connection:
                 claim = await outgoing.reread(connection, delivery)
         except TransientError:
             return None  # Its lease runs out, and it is claimed again when the database is back.
-        letters, marks = self._sorted([claim] if claim is not None else [], now_us)
+        letters, marks = sorted_out([claim] if claim is not None else [], self._sections, now_us)
         self._sent += [Sent(letter=letter, mark=mark) for mark in marks]
-        is_safe = (delivery.lease_until_us or 0) - now_us > LEASE_US // 2
-        return letters[0] if letters and is_safe else None
+        return letters[0] if letters and is_ours(delivery, now_us) else None
 
-    async def _attempt(self, letter: Letter, now_us: int) -> Result:
+    async def _attempt(self, letters: Sequence[Letter], now_us: int) -> Result:
+        delivery = letters[0].delivery
         try:
-            return await self._channels[letter.delivery.channel].send(letter, now_us)
+            return await self._channels[delivery.channel].send(letters, now_us)
         except Exception as error:
             # A letter that cannot even be written must stop neither the others nor itself for good: it
             # is tried again, ends among the dead where operators look, and its task stays in the inbox.
-            log.exception("a delivery failed in our own code", delivery=letter.delivery.id)
+            log.exception("a delivery failed in our own code", delivery=delivery.id)
             return Result(verdict="retry", detail=f"{type(error).__name__}: {error}"[:200])
 
     # Recording
@@ -263,54 +226,27 @@ class Sender:
         # What lands while this is being written waits in a new list for the next time.
         self._sent = []
         try:
-            await self._write_tasks(connection, sent, now_us)
-            attempts = [s.attempt for s in sent if s.attempt is not None]
-            await outgoing.record(connection, [s.mark for s in sent], attempts)
-            for one in sent:
-                if one.result is not None and one.result.verdict == "disabled":
-                    await outgoing.put_channel_state(connection, _disabled(one, now_us))
+            await recording.write_sent(connection, sent, self._recorded, self._parts.config, now_us)
         except BaseException:
             self._sent = [*sent, *self._sent]
             raise
-
-    async def _write_tasks(self, connection: AsyncConnection, sent: Sequence[Sent], now_us: int) -> None:
-        arrived = {
-            s.letter.task.id: s.letter.delivery.channel
-            for s in sent
-            if s.arrived and s.letter.task.state == "open" and s.letter.delivery.kind != "closed"
-        }
-        if not arrived:
-            return
-        ledger = await ledger_of(connection, arrived, self._sections)
-        for task_id, channel in sorted(arrived.items()):
-            if (task := ledger.task(task_id)) is not None:
-                ledger.take(notified(task, channel, now_us), now_us)
-        await write(connection, ledger)
 
     def _forget(self, sent: Sequence[Sent]) -> None:
         """They are committed; from here on they are figures."""
         if sent:
             hit("notifier.recorded")
-        for one in sent:
-            if one.attempt is not None:
-                _count(one, one.attempt)
+        recording.count(sent)
 
 
-def _count(sent: Sent, attempt: Attempt) -> None:
-    delivery = sent.letter.delivery
-    DELIVERIES.labels(delivery.channel, attempt.result).inc()
-    if sent.arrived and delivery.kind == "opened":
-        decided_us = instant_of(sent.letter.trigger.data.decided_at)
-        STOP_TO_DELIVERED_SECONDS.observe(max(0, attempt.at_us - decided_us) / 1_000_000)
-    if sent.mark.state == "dead":
-        log.error(
-            "a delivery is given up; it can be replayed",
-            delivery=delivery.id,
-            channel=delivery.channel,
-            detail=attempt.detail,
-        )
+def _logged(letter: Letter, mark: Mark, result: Result, begun_us: int, ended_us: int) -> Attempt:
+    return Attempt(
+        delivery_id=letter.delivery.id,
+        at_us=begun_us,
+        result="dead" if mark.state == "dead" else result.verdict,
+        detail=result.detail,
+        took_us=max(0, ended_us - begun_us),
+    )
 
 
-def _disabled(sent: Sent, now_us: int) -> ChannelState:
-    reason = sent.attempt.detail if sent.attempt is not None else ""
-    return ChannelState(channel=sent.letter.delivery.channel, disabled_us=now_us, reason=reason)
+def _given_back(letter: Letter, now_us: int) -> Sent:
+    return Sent(letter=letter, mark=returned(letter.delivery, now_us))

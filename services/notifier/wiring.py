@@ -6,19 +6,19 @@ from typing import Protocol
 
 from fastapi import APIRouter
 
-from services.notifier import api
-from services.notifier.channels import Channel, Letter
-from services.notifier.channels.slack import SlackWebhook
+from services.notifier import api, slack_route
+from services.notifier.channels import Channel
+from services.notifier.channels.slack import SlackBot, SlackWebhook
 from services.notifier.channels.webhook import SignedWebhook
 from services.notifier.desk import Desk, Timekeeper
 from services.notifier.intake import Intake
 from services.notifier.parts import NotifierParts
-from services.notifier.render import SlackMessage, slack_message
 from services.notifier.sender import Sender
+from services.notifier.telling import slack_renderer
 from services.notifier.web import site
 from services.notifier.web.access import Access
-from services.notifier.words import words
-from shared.config import SlackChannel, WebhookChannel
+from shared.config import Channel as ChannelSection
+from shared.config import SlackChannel
 
 
 class Worker(Protocol):
@@ -44,7 +44,10 @@ class Notifier:
             "timekeeper": self.timekeeper,
         }
         self._parts = parts
-        self.api: APIRouter = api.router(parts, self.desk, self.sender)
+        self.api = APIRouter()
+        self.api.include_router(api.router(parts, self.desk, self.sender))
+        if (clicks := slack_route.router(parts, self.desk, self.channels)) is not None:
+            self.api.include_router(clicks)
 
     def pages(self, access: Access) -> APIRouter:
         """The inbox, for whomever `access` lets in."""
@@ -67,29 +70,13 @@ class Notifier:
 
 
 def open_channels(parts: NotifierParts) -> dict[str, Channel]:
-    """Every channel of the configuration, each with a client of its own."""
+    """Every channel of the configuration, each with a client of its own. Raises ConfigError."""
     return {name: _open(name, section, parts) for name, section in parts.config.channels.items()}
 
 
-def _open(name: str, section: SlackChannel | WebhookChannel, parts: NotifierParts) -> Channel:
-    client = parts.open_client(section.allow_private)
-    if isinstance(section, WebhookChannel):
-        return SignedWebhook(name, section, client)
-    return SlackWebhook(name, section, client, _slack_renderer(section, parts))
-
-
-def _slack_renderer(section: SlackChannel, parts: NotifierParts) -> Callable[[Letter], SlackMessage]:
-    def render(letter: Letter) -> SlackMessage:
-        task = letter.task
-        addressee = letter.delivery.addressee or task.owner
-        csm = parts.config.csms.get(addressee or "")
-        return slack_message(
-            letter.delivery.kind,
-            task,
-            letter.trigger,
-            words=words(csm.language if csm is not None else section.language),
-            owner=csm,
-            inbox_url=parts.public_url,
-        )
-
-    return render
+def _open(name: str, section: ChannelSection, parts: NotifierParts) -> Channel:
+    if isinstance(section, SlackChannel):
+        kind = SlackWebhook if section.token is None else SlackBot
+        render = slack_renderer(section, parts.config.csms, parts.public_url)
+        return kind(name, section, parts.open_client(section.allow_private), render)
+    return SignedWebhook(name, section, parts.open_client(section.allow_private))

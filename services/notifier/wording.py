@@ -9,6 +9,7 @@ import msgspec
 from services.notifier.guard import SILENCE
 from services.notifier.routing import RETRACTED_SUFFIX
 from services.notifier.tasks import Task
+from services.notifier.trouble import DISABLED
 from services.notifier.words import Words
 from services.notifier.zones import instant_of, zone
 from shared.triggers import RESUMED, Reason, Trigger
@@ -40,6 +41,8 @@ def type_said(trigger_type: str, words: Words) -> str:
         return words.say("Usage stopped")
     if trigger_type == SILENCE:
         return words.say("Product may be down")
+    if trigger_type == DISABLED:
+        return words.say("Channel disabled")
     if trigger_type == "onboarding.completed":
         return words.say("Onboarding completed")
     return trigger_type
@@ -49,8 +52,8 @@ def customer(task: Task, words: Words) -> str:
     """The customer's name as it is addressed; its id where it has none."""
     facts = task.trigger.data.customer
     name = " ".join((facts.name or "").split())[:NAME_CHARS_MAX]
-    if task.trigger.type == SILENCE:
-        return name  # a product, and nobody to be polite to
+    if task.trigger.type in (SILENCE, DISABLED):
+        return name  # a product or a channel, and nobody to be polite to
     return words.name(name) if name else facts.id
 
 

@@ -9,11 +9,13 @@ import msgspec
 import pytest
 from sqlalchemy import select, update
 
-from services.notifier import board, guarding, outgoing, store
+from services.notifier import board, channel_rows, guarding, outgoing, sent, store
 from services.notifier.announce import Delivery
 from services.notifier.board import TaskFilter
 from services.notifier.ledger import Ledger, take_trigger
-from services.notifier.outgoing import Attempt, ChannelState, DeliveryFilter, Mark
+from services.notifier.outgoing import Attempt, Mark
+from services.notifier.resting import ChannelState
+from services.notifier.sent import DeliveryFilter
 from services.notifier.tasks import acknowledge, finish, snooze
 from shared import schema
 from shared.database import Database, open_postgres, open_sqlite
@@ -279,8 +281,8 @@ async def test_a_closed_channel_buries_what_is_due_and_replay_digs_it_up(databas
         assert await outgoing.bury(connection, "phone", "410", now_us=NOON) == 0
     assert (await deliveries(database, stop()))["phone"].last_error == "410"
     async with database.begin() as connection:
-        assert await outgoing.replay(connection, DeliveryFilter(channel="phone"), now_us=NOON + 5) == 1
-        assert await outgoing.replay(connection, DeliveryFilter(product="other"), now_us=NOON + 5) == 0
+        assert await sent.replay(connection, DeliveryFilter(channel="phone"), now_us=NOON + 5) == 1
+        assert await sent.replay(connection, DeliveryFilter(product="other"), now_us=NOON + 5) == 0
     found = (await deliveries(database, stop()))["phone"]
     assert (found.state, found.next_attempt_us, found.attempt_count, found.replayed) == (
         "pending",
@@ -298,7 +300,7 @@ async def test_deliveries_are_listed_newest_first_page_by_page(database: Databas
     while True:
         async with database.read() as connection:
             wanted = DeliveryFilter(product="reserve", state="pending", from_us=NOON, to_us=NOON + DAY)
-            page = await outgoing.deliveries(connection, wanted, count_max=2, after=after)
+            page = await sent.deliveries(connection, wanted, count_max=2, after=after)
         if not page:
             break
         seen += [d.customer_id for d in page]
@@ -309,11 +311,11 @@ async def test_deliveries_are_listed_newest_first_page_by_page(database: Databas
 async def test_what_a_channel_told_of_itself_is_kept_until_it_is_enabled(database: Database) -> None:
     state = ChannelState(channel="phone", disabled_us=NOON, reason="410")
     async with database.begin() as connection:
-        await outgoing.put_channel_state(connection, ChannelState(channel="phone", failure_count=3))
-        await outgoing.put_channel_state(connection, state)
-        assert await outgoing.channel_states(connection) == {"phone": state}
-        await outgoing.enable(connection, "phone")
-        assert (await outgoing.channel_states(connection))["phone"].disabled_us is None
+        await channel_rows.put(connection, ChannelState(channel="phone", failure_count=3))
+        await channel_rows.put(connection, state)
+        assert await channel_rows.states(connection) == {"phone": state}
+        await channel_rows.enable(connection, "phone")
+        assert (await channel_rows.states(connection))["phone"].disabled_us is None
 
 
 # Lists

@@ -322,13 +322,15 @@ class NotifierService(Service):
         return is_moved or self._looks_left > 0
 
     async def _send(self) -> bool:
-        return self._due("deliveries", "next_attempt_us") and await self.sender.step()
+        return self._is_past(self._next_delivery_us()) and await self.sender.step()
 
     async def _wake(self) -> bool:
         return self._due("tasks", "wake_us") and await self.timekeeper.step()
 
     def _due(self, table: str, column: str) -> bool:
-        at_us = self._next_us(table, column)
+        return self._is_past(self._next_us(table, column))
+
+    def _is_past(self, at_us: int | None) -> bool:
         return at_us is not None and at_us <= self.machine.now_us()
 
     def _next_us(self, table: str, column: str) -> int | None:
@@ -336,7 +338,16 @@ class NotifierService(Service):
         return at_us
 
     def _sender_rest(self) -> float:
-        return self._until(self._next_us("deliveries", "next_attempt_us"))
+        return self._until(self._next_delivery_us())
+
+    def _next_delivery_us(self) -> int | None:
+        """When the next delivery is due on a channel that does not rest."""
+        query = (
+            "SELECT min(max(next_attempt_us, coalesce(rests_until_us, 0)))"
+            " FROM deliveries LEFT JOIN channel_states USING (channel) WHERE next_attempt_us IS NOT NULL"
+        )
+        at_us: int | None = self.ground.disk.look(query)[0][0]
+        return at_us
 
     def _timekeeper_rest(self) -> float:
         return self._until(self._next_us("tasks", "wake_us"))

@@ -1,5 +1,6 @@
-"""The channels: each turns a letter into requests and an answer into a result; one file each."""
+"""The channels: each turns letters into requests and an answer into a result; one file each."""
 
+from collections.abc import Sequence
 from typing import Literal, Protocol
 
 import msgspec
@@ -12,37 +13,58 @@ from shared.triggers import Trigger
 class Letter(msgspec.Struct, frozen=True, kw_only=True):
     """A delivery about to be sent, with all that a channel may want to say.
 
-    `value` is the trigger's JSON exactly as published; `trigger` the same as a value.
+    `value` is the trigger's JSON exactly as published; `trigger` the same as a value. `shown`: of a
+    change, everything that the message to be changed speaks of, as it is by now.
     """
 
     delivery: Delivery
     task: Task
     trigger: Trigger
     value: bytes
+    shown: "tuple[Letter, ...]" = ()
 
 
 class Result(msgspec.Struct, frozen=True, kw_only=True):
     """How an attempt ended.
 
-    `retry` may succeed later, `dead` never will, `disabled`: the endpoint wants no more of any.
+    `retry` may succeed later, `dead` never will, `disabled`: the endpoint wants no more of any,
+    `unwanted`: this channel has nothing to say about it, and nothing was sent.
     `uncertain`: it may have arrived all the same. `reference` is what the channel calls the message.
     """
 
-    verdict: Literal["delivered", "retry", "dead", "disabled"]
+    verdict: Literal["delivered", "retry", "dead", "disabled", "unwanted"]
     detail: str = ""
     retry_after_seconds: float | None = None
     uncertain: bool = False
     reference: str = ""
 
 
+class Pace(msgspec.Struct, frozen=True, kw_only=True):
+    """How fast a channel takes messages: so many at once, so many letters in one, so long between two.
+
+    A channel with an interval gets one message at a time, whichever process sends it.
+    """
+
+    places: int = 10
+    letters_max: int = 1
+    every_us: int = 0
+
+
 class Channel(Protocol):
     """One place that letters go to."""
 
-    async def send(self, letter: Letter, now_us: int) -> Result:
-        """One attempt, bounded in time; never raises for what a receiver does."""
+    @property
+    def pace(self) -> Pace: ...
+
+    async def send(self, letters: Sequence[Letter], now_us: int) -> Result:
+        """One attempt at one message of one or more letters; bounded in time.
+
+        Never raises for what a receiver does. Several letters are either all new announcements or all
+        changes of one message.
+        """
         ...
 
     async def close(self) -> None: ...
 
 
-__all__ = ["Channel", "Letter", "Result"]
+__all__ = ["Channel", "Letter", "Pace", "Result"]

@@ -39,12 +39,13 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):
-    """What is sent."""
+    """What is sent; of the answer at most `answer_bytes_max` are read."""
 
     url: str
     body: bytes
     headers: Mapping[str, str] = {}
     method: str = "POST"
+    answer_bytes_max: int = BODY_BYTES_MAX
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
@@ -204,14 +205,14 @@ class HttpClient:
                 headers={
                     name: response.headers[name] for name in _ANSWERED_HEADERS if name in response.headers
                 },
-                body=await _beginning(response),
+                body=await _beginning(response, request.answer_bytes_max),
             )
 
     async def close(self) -> None:
         await self._client.aclose()
 
 
-async def _beginning(response: httpx.Response) -> bytes:
+async def _beginning(response: httpx.Response, bytes_max: int) -> bytes:
     """The first bytes of an answer, as sent: a compressed one is not blown up.
 
     The status is known by now and decides; a body that never ends or breaks off changes nothing.
@@ -221,11 +222,11 @@ async def _beginning(response: httpx.Response) -> bytes:
         async with asyncio.timeout(BODY_SECONDS):
             async for chunk in response.aiter_raw():
                 body += chunk
-                if len(body) >= BODY_BYTES_MAX:
+                if len(body) >= bytes_max:
                     break
     except (TimeoutError, httpx.TransportError):
         return bytes(body)
-    return bytes(body[:BODY_BYTES_MAX])
+    return bytes(body[:bytes_max])
 
 
 def _said(error: Exception) -> str:

@@ -1,11 +1,11 @@
 """The signed webhook: a trigger's JSON exactly as published, with a Standard Webhooks signature."""
 
 import binascii
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from standardwebhooks.webhooks import Webhook
 
-from services.notifier.channels import Letter, Result
+from services.notifier.channels import Letter, Pace, Result
 from services.notifier.channels.http import Answer, Client, Request, check_url
 from shared.clock import from_us
 from shared.config import WebhookChannel
@@ -21,15 +21,17 @@ class SignedWebhook:
 
     def __init__(self, name: str, section: WebhookChannel, client: Client) -> None:
         """Raises ConfigError for a url or a secret that cannot be used."""
-        check_url(section.url, f"channels.{name}.url")
-        self._url = section.url
+        self._url = section.url or ""
+        check_url(self._url, f"channels.{name}.url")
+        self.pace = Pace(places=section.concurrency)
         self._headers = dict(section.headers)
         self._signers = tuple(
-            _signer(secret, f"channels.{name}") for secret in (section.secret, *section.old_secrets)
+            _signer(secret, f"channels.{name}") for secret in (section.secret or "", *section.old_secrets)
         )
         self._client = client
 
-    async def send(self, letter: Letter, now_us: int) -> Result:
+    async def send(self, letters: Sequence[Letter], now_us: int) -> Result:
+        (letter,) = letters
         headers = {**self._headers, **self._signed(letter.trigger.id, letter.value, now_us)}
         answer = await self._client.send(Request(url=self._url, body=letter.value, headers=headers))
         return result_of(answer)

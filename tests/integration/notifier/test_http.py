@@ -188,7 +188,7 @@ async def test_the_standards_own_library_verifies_what_we_sign_with_new_and_old_
             kind="webhook", url=made.url, secret=SECRET, old_secrets=(OLD_SECRET,), headers={"x-team": "cs"}
         )
         channel = SignedWebhook("phone", section, open_client(True))
-        result = await channel.send(letter(), now_us)
+        result = await channel.send([letter()], now_us)
         await channel.close()
     assert result.verdict == "delivered"
     head, _, body = made.requests[0].partition(b"\r\n\r\n")

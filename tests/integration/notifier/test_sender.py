@@ -6,13 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from services.notifier import outgoing
+from services.notifier import channel_rows, sent
 from services.notifier.announce import Delivery
 from services.notifier.channels.http import Answer, Request
 from services.notifier.desk import Decide
-from services.notifier.outgoing import DeliveryFilter
+from services.notifier.posting import LEASE_US
 from services.notifier.retry import ATTEMPTS_MAX
-from services.notifier.sender import LEASE_US, Sender
+from services.notifier.sender import Sender
+from services.notifier.sent import DeliveryFilter
 from services.notifier.tasks import acknowledge, finish, snooze
 from shared.config import Config
 from tests.integration.notifier.world import OK, Receivers, World, world
@@ -91,7 +92,7 @@ async def test_a_receiver_that_fails_for_a_day_is_given_up_and_can_be_replayed(t
         assert (await here.task()).is_live  # the task itself is never lost
         async with here.database.begin() as connection:
             wanted = DeliveryFilter(product="reserve")
-            assert await outgoing.replay(connection, wanted, now_us=here.clock.now_us()) == 1
+            assert await sent.replay(connection, wanted, now_us=here.clock.now_us()) == 1
         await here.send()
         assert (await phone_delivery(here)).state == "delivered"
 
@@ -106,8 +107,8 @@ async def test_410_disables_the_endpoint_for_everything(tmp_path: Path) -> None:
         assert len(here.receivers.to("phone")) == 1
         assert {d.state for d in await here.deliveries()} == {"dead"}
         async with here.database.begin() as connection:
-            await outgoing.enable(connection, "phone")
-            await outgoing.replay(connection, DeliveryFilter(), now_us=here.clock.now_us())
+            await channel_rows.enable(connection, "phone")
+            await sent.replay(connection, DeliveryFilter(), now_us=here.clock.now_us())
         await here.send()
         assert {d.state for d in await here.deliveries()} == {"delivered"}
 
@@ -170,8 +171,8 @@ async def test_a_crash_between_the_answer_and_the_record_sends_again_with_the_sa
     async with world(tmp_path, phone_alone()) as here:
         await here.read(stop())
         dying = Sender(here.parts, here.notifier.channels)
-        (letter,) = await dying.claim(10)  # sent, answered, and dead before anything was recorded
-        await here.notifier.channels["phone"].send(letter, NOON)
+        (parcel,) = await dying.claim()  # sent, answered, and dead before anything was recorded
+        await here.notifier.channels["phone"].send(parcel, NOON)
         await here.send()
         assert len(here.receivers.requests) == 1
         here.clock.advance(_us(LEASE_US))
@@ -185,11 +186,11 @@ async def test_a_sender_that_lost_its_lease_records_nothing_over_the_new_holder(
     async with world(tmp_path, phone_alone()) as here:
         await here.read(stop())
         slow = Sender(here.parts, here.notifier.channels)
-        (letter,) = await slow.claim(10)
+        (parcel,) = await slow.claim()
         here.clock.advance(_us(LEASE_US))
         await here.send()
         here.receivers.will_answer("phone", Answer(status=500))
-        await slow.deliver(letter)
+        await slow.deliver(parcel)
         await slow.record()
         assert (await phone_delivery(here)).state == "delivered"
 
@@ -198,11 +199,11 @@ async def test_use_while_the_message_is_on_its_way_is_told_after_it(tmp_path: Pa
     async with world(tmp_path, phone_alone()) as here:
         await here.read(stop())
         sender = Sender(here.parts, here.notifier.channels)
-        (letter,) = await sender.claim(10)
+        (parcel,) = await sender.claim()
         await here.read(resumption(stop()))
         await here.send()
         assert here.receivers.requests == []  # the end waits behind the beginning
-        await sender.deliver(letter)
+        await sender.deliver(parcel)
         await sender.record()
         here.clock.advance(_us(LEASE_US))
         await here.send()

@@ -2,7 +2,7 @@
 
 import random
 from collections import defaultdict
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -20,7 +20,7 @@ from services.notifier.tasks import Task
 from services.notifier.wiring import Notifier
 from shared import schema
 from shared.auth import KeyRing
-from shared.clock import ManualClock
+from shared.clock import Clock, ManualClock
 from shared.config import Config
 from shared.database import Database, open_sqlite
 from shared.events import TOPIC_TRIGGERS, record_key
@@ -78,10 +78,12 @@ async def on_record(database: Database, *triggers: Trigger) -> None:
 class World:
     """One notifier and what surrounds it."""
 
-    def __init__(self, database: Database, config: Config) -> None:
+    def __init__(
+        self, database: Database, config: Config, make_receivers: Callable[[Clock], Receivers]
+    ) -> None:
         self.clock = ManualClock(START)
         self.log = MemoryLog(self.clock)
-        self.receivers = Receivers()
+        self.receivers = make_receivers(self.clock)
         self.database = database
         self.keys = KeyRing(database, self.clock)
         self.parts = NotifierParts(
@@ -143,13 +145,17 @@ class World:
 
 
 @asynccontextmanager
-async def world(path: Path, config_: Config | None = None) -> AsyncIterator[World]:
+async def world(
+    path: Path,
+    config_: Config | None = None,
+    make_receivers: Callable[[Clock], Receivers] = lambda _clock: Receivers(),
+) -> AsyncIterator[World]:
     """A world on a new SQLite file."""
     database = open_sqlite(path / "notifier.db")
     try:
         async with database.begin() as connection:
             await create_tables(connection)
-        made = World(database, config_ or config())
+        made = World(database, config_ or config(), make_receivers)
         yield made
         await made.notifier.close()
     finally:

@@ -23,6 +23,7 @@ COMMANDS = (
     ),
     *("config check", "config schema", "keys create", "keys list", "keys rotate", "keys revoke"),
     *("dead-letters list", "dead-letters replay", "deliveries list", "deliveries replay"),
+    *("deliveries channels", "deliveries enable"),
     *("guard list", "guard release"),
 )
 

@@ -2,10 +2,11 @@
 
 import msgspec
 
-from services.notifier.announce import Delivery, Mail, mail_of
+from services.notifier.announce import Delivery, Mail, face, mail_of
 from services.notifier.contact import Contact
-from services.notifier.tasks import Step, Task, acknowledge, finish, snooze
+from services.notifier.tasks import Step, Task, acknowledge, finish, notified, snooze
 from services.notifier.turns import raised, resumed, woken
+from shared.config import SlackChannel, WebhookChannel
 from tests.unit.notifier.cases import HOUR, MINUTE, NOON, config, plan, resumption, stop, task
 
 CHANNELS = config().channels
@@ -123,3 +124,64 @@ def test_two_nudges_of_one_task_are_two_deliveries() -> None:
     again = snooze(woken(one, LATER).task, "csm-1", LATER + HOUR, "", LATER).task
     (second,) = mail(woken(again, LATER + HOUR), [first], LATER + HOUR).new
     assert first.id != second.id
+
+
+# Messages that can be changed
+
+BOT = {
+    "bot": SlackChannel(kind="slack", token="xoxb-1", channel="C1"),
+    "tool": WebhookChannel(kind="webhook", preset="hubspot"),
+    **CHANNELS,
+}
+
+
+def posted(channel: str = "bot", reference: str = "C1/1") -> tuple[Task, Delivery]:
+    one = raised(None, stop(), plan(channels=(channel,)), NOON).task
+    (delivery,) = mail_of(raised(None, stop(), plan(channels=(channel,)), NOON), [], BOT, NOON).new
+    return one, msgspec.structs.replace(
+        delivery, state="delivered", next_attempt_us=None, reference=reference
+    )
+
+
+def changed(step: Step, earlier: list[Delivery]) -> list[tuple[str, str]]:
+    mail = mail_of(step, earlier, BOT, LATER, is_new_face=True)
+    return [(d.kind, d.reference) for d in mail.new]
+
+
+def test_a_message_that_can_be_changed_is_when_its_task_is() -> None:
+    one, delivery = posted()
+    assert changed(acknowledge(one, "csm-1", LATER), [delivery]) == [("changed", "C1/1")]
+
+
+def test_a_message_whose_name_is_not_known_yet_cannot_be_changed() -> None:
+    one, delivery = posted(reference="")
+    assert changed(acknowledge(one, "csm-1", LATER), [delivery]) == []
+
+
+def test_changes_that_wait_are_not_asked_for_twice() -> None:
+    one, delivery = posted()
+    step = acknowledge(one, "csm-1", LATER)
+    (waits,) = mail_of(step, [delivery], BOT, LATER, is_new_face=True).new
+    assert changed(finish(step.task, "csm-1", "reached", "", LATER), [delivery, waits]) == []
+    sending = msgspec.structs.replace(waits, lease_until_us=LATER + MINUTE)
+    assert changed(step, [delivery, sending]) == [("changed", "C1/1")]
+
+
+def test_an_end_is_written_into_the_newest_message_and_the_older_ones_are_changed() -> None:
+    one, first = posted()
+    second = msgspec.structs.replace(first, id="2", kind="again", created_us=LATER, reference="C1/2")
+    step = resumed(one, resumption(stop()), LATER)
+    assert changed(step, [second, first]) == [("closed", "C1/2"), ("changed", "C1/1")]
+
+
+def test_a_tools_task_is_closed_with_ours_and_left_alone_before() -> None:
+    one, delivery = posted("tool", "4711")
+    assert changed(acknowledge(one, "csm-1", LATER), [delivery]) == []
+    assert changed(finish(one, "csm-1", "reached", "", LATER), [delivery]) == [("changed", "4711")]
+    assert changed(resumed(one, resumption(stop()), LATER), [delivery]) == [("closed", "4711")]
+
+
+def test_that_a_channel_has_it_shows_nowhere_and_who_has_it_does() -> None:
+    one, _ = posted()
+    assert face(notified(one, "bot", LATER).task) == face(one)
+    assert face(acknowledge(one, "csm-1", LATER).task) != face(one)

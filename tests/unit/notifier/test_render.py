@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from services.notifier.render import SlackMessage, dialled, escape, slack_message
+from services.notifier.render import Setting, SlackMessage, dialled, escape, slack_message
 from services.notifier.tasks import Announced
 from services.notifier.words import words
 from shared.config import CsmSection
@@ -30,9 +30,13 @@ def message(
         kind,
         about,
         values.pop("announced", about.trigger),
-        words=words(language),
-        owner=SATO,
-        inbox_url=values.pop("inbox_url", "https://calls.example"),
+        Setting(
+            words=words(language),
+            csms={"csm-1": SATO},
+            inbox_url=values.pop("inbox_url", "https://calls.example"),
+            has_buttons=values.pop("has_buttons", False),
+        ),
+        addressee="csm-1",
     )
 
 

@@ -1,0 +1,35 @@
+"""Chooses what the next message of a channel with an interval says, so that nothing waits behind its pace."""
+
+from collections.abc import Sequence
+
+import msgspec
+
+from services.notifier.announce import ENDS, Kind
+
+SINGLES_MAX = 3
+"""So few go out one by one, each with its buttons: the last of them leaves two intervals after the first."""
+
+
+class Waiting(msgspec.Struct, frozen=True, kw_only=True):
+    """A delivery that is due; `reference`: the message that it is to change, empty for none."""
+
+    id: str
+    kind: Kind
+    reference: str
+
+    @property
+    def changes(self) -> str:
+        """The message that it changes; empty for a new one."""
+        return self.reference if self.kind in ENDS else ""
+
+
+def next_message(waiting: Sequence[Waiting], letters_max: int) -> tuple[str, ...]:
+    """The ids of what goes out together, the longest due first.
+
+    New announcements come before changes: a call is for now. A few go one by one, more of them in one
+    digest. All that is waiting for one message goes into one change of it.
+    """
+    new = [one.id for one in waiting if not one.changes]
+    if new:
+        return tuple(new[: letters_max if len(new) > SINGLES_MAX else 1])
+    return tuple(one.id for one in waiting if one.changes == waiting[0].changes)
