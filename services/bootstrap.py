@@ -53,11 +53,15 @@ class Foundations(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Room(msgspec.Struct, kw_only=True):
-    """What one service brings: routers, workers, readiness checks, and how to close it."""
+    """What one service brings: routers, workers, readiness checks, and how to close it.
+
+    `hang_up` ends what would otherwise go on answering for ever, before the server waits for answers to end.
+    """
 
     routers: list[APIRouter] = []
     workers: dict[str, Worker] = {}
     checks: dict[str, Check] = {}
+    hang_up: list[Callable[[], None]] = []
     close: list[Callable[[], Awaitable[None]]] = []
 
 
@@ -71,6 +75,12 @@ class Assembly:
         self.supervisor = supervisor
         self.workers = workers
         self._rooms = rooms
+
+    def hang_up(self) -> None:
+        """Ends the answers that have no end of their own."""
+        for room in self._rooms:
+            for hang_up in room.hang_up:
+                hang_up()
 
     async def close(self) -> None:
         """Stops the workers and closes what the services opened; the foundations are the caller's."""
@@ -171,8 +181,7 @@ def _evaluator(base: Foundations) -> Room:
 def _notifier(base: Foundations) -> Room:
     from services.notifier.channels.http import open_client
     from services.notifier.parts import NotifierParts
-    from services.notifier.web.access import LocalAccess
-    from services.notifier.web.site import router
+    from services.notifier.web.entrance import Entrance, door_of
     from services.notifier.wiring import Notifier
 
     parts = NotifierParts(
@@ -187,16 +196,25 @@ def _notifier(base: Foundations) -> Room:
         days_of=_days_of(base),
     )
     notifier = Notifier(parts)
-    access = LocalAccess(frozenset(base.config.csms))
+    entrance = Entrance(door_of(base.settings), base.config, base.database, base.clock)
+    site = notifier.pages(entrance)
     return Room(
-        routers=[notifier.api, router(parts, notifier.desk, access)],
+        routers=[notifier.api, site.router],
         workers={
             "notifier": notifier.intake,
             "sender": notifier.sender,
             "timekeeper": notifier.timekeeper,
         },
+        hang_up=[site.pulse.hang_up],
         close=[notifier.close],
     )
+
+
+async def check_entrance(base: Foundations) -> None:
+    """Raises SetupError where the inbox would be open to whoever can reach it."""
+    from services.notifier.web.entrance import check_door, door_of
+
+    await check_door(door_of(base.settings), base.database)
 
 
 def _products(config: Config) -> "dict[str, Product]":

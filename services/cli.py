@@ -22,6 +22,7 @@ from services.commands import (
     keys,
     migrate,
     serve,
+    users,
 )
 from shared.errors import UsageTriggersError
 
@@ -51,6 +52,7 @@ app.add_typer(keys.app, name="keys")
 app.add_typer(dead_letters.app, name="dead-letters")
 app.add_typer(deliveries.app, name="deliveries")
 app.add_typer(guard.app, name="guard")
+app.add_typer(users.app, name="users")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -54,7 +54,7 @@ async def serve(
 
     `on_ready` is called once, when requests are answered. Raises PermanentError when a worker has died.
     """
-    server = _Server(_uvicorn_config(assembly), on_ready)
+    server = _Server(_uvicorn_config(assembly), on_ready, assembly.hang_up)
     assembly.supervisor.start()
     # A process without one of its workers is worse than none: whoever runs it can start another.
     reasons = [assembly.supervisor.failed, *([stop] if stop is not None else [])]
@@ -73,9 +73,19 @@ async def serve(
 class _Server(uvicorn.Server):
     """uvicorn's server, which says when it is ready, and for which being told to stop is no failure."""
 
-    def __init__(self, config: uvicorn.Config, on_ready: Callable[[], Awaitable[None]] | None) -> None:
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        on_ready: Callable[[], Awaitable[None]] | None,
+        hang_up: Callable[[], None],
+    ) -> None:
         super().__init__(config)
         self._on_ready = on_ready
+        self._hang_up = hang_up
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._hang_up()
+        await super().shutdown(sockets)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)

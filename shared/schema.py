@@ -3,6 +3,7 @@
 from sqlalchemy import (
     BigInteger,
     Column,
+    Float,
     Index,
     Integer,
     LargeBinary,
@@ -28,6 +29,35 @@ api_keys = Table(
     Column("created_us", BigInteger, nullable=False),
     Column("revoked_us", BigInteger),
     Column("last_used_us", BigInteger),
+)
+
+users = Table(  # who may sign in to the inbox
+    "users",
+    metadata,
+    Column("name", Text, primary_key=True),  # lower case; an e-mail address where OIDC is used
+    Column("role", Text, nullable=False),  # csm, lead, admin
+    Column("csm", Text),  # the CSM that this person is
+    Column("password_hash", Text),  # argon2id; NULL: signs in by OIDC alone
+    Column("created_us", BigInteger, nullable=False),
+)
+
+sessions = Table(  # who is signed in; a row that is gone is a session that has ended
+    "sessions",
+    metadata,
+    Column("token_hash", LargeBinary, primary_key=True),  # SHA-256 of what the cookie holds
+    Column("user_name", Text, nullable=False),
+    Column("created_us", BigInteger, nullable=False),
+    Column("expires_us", BigInteger, nullable=False),
+)
+Index("sessions_user", sessions.c.user_name)
+Index("sessions_expires", sessions.c.expires_us)
+
+sign_in_failures = Table(  # how often a name, an address or both were wrong of late
+    "sign_in_failures",
+    metadata,
+    Column("key", Text, primary_key=True),
+    Column("failure_count", Integer, nullable=False),
+    Column("since_us", BigInteger, nullable=False),
 )
 
 positions = Table(  # how far each reader of the log has come; the fence of every batch
@@ -113,6 +143,9 @@ tasks = Table(
     Column("outcome", Text),
     Column("held", Text),  # the outage that holds its calls
     Column("updated_us", BigInteger, nullable=False),
+    Column("day", Text, nullable=False),  # the usage day that it is about
+    Column("surprise", Float, nullable=False),  # 0 where the trigger has none
+    Column("contact", Text, nullable=False),  # Contact, JSON: thousands of tasks share a handful
     Column("task", LargeBinary, nullable=False),  # Task, msgpack
 )
 Index(  # one open task per customer and rule, whoever races whom
@@ -132,6 +165,19 @@ Index(
     sqlite_where=tasks.c.closed_us.is_(None),
     postgresql_where=tasks.c.closed_us.is_(None),
 )
+Index(  # the inbox: parts and windows are counted, and of each the most surprising are read
+    "tasks_inbox",
+    tasks.c.contact,
+    tasks.c.surprise,
+    tasks.c.opened_us,
+    tasks.c.state,
+    tasks.c.held,
+    tasks.c.owner,
+    tasks.c.heard_by,
+    sqlite_where=tasks.c.closed_us.is_(None),
+    postgresql_where=tasks.c.closed_us.is_(None),
+)
+Index("tasks_day", tasks.c.product, tasks.c.day)
 Index("tasks_customer", tasks.c.product, tasks.c.customer_id, tasks.c.opened_us)
 Index("tasks_closed", tasks.c.closed_us)
 Index("tasks_opened", tasks.c.opened_us)
@@ -282,7 +328,10 @@ __all__ = [
     "outages",
     "outbox",
     "positions",
+    "sessions",
+    "sign_in_failures",
     "task_history",
     "task_triggers",
     "tasks",
+    "users",
 ]

@@ -17,6 +17,10 @@ class Settings(BaseSettings):
     port: int = Field(default=8000, ge=0, le=65535, validation_alias="PORT")
     log_level: str = Field(default="INFO", validation_alias="LOG_LEVEL")
     public_url: str | None = Field(default=None, validation_alias="PUBLIC_URL")
+    session_hours: float = Field(default=12.0, gt=0, le=24 * 30, validation_alias="SESSION_HOURS")
+    oidc_issuer: str | None = Field(default=None, validation_alias="OIDC_ISSUER")
+    oidc_client_id: str | None = Field(default=None, validation_alias="OIDC_CLIENT_ID")
+    oidc_client_secret: SecretStr | None = Field(default=None, validation_alias="OIDC_CLIENT_SECRET")
     tick_every_seconds: float = Field(default=5.0, gt=0, validation_alias="TICK_EVERY_SECONDS")
     cached_customers_max: int = Field(default=200_000, ge=1, validation_alias="CACHED_CUSTOMERS_MAX")
 

@@ -3,7 +3,7 @@
 import socket
 from collections.abc import Awaitable, Callable, Collection
 
-from services.bootstrap import Foundations, Service, assemble
+from services.bootstrap import Foundations, Service, assemble, check_entrance
 from services.foundations import foundations
 from services.serving import bind, serve, url_of
 from shared.clock import SystemClock
@@ -18,10 +18,13 @@ async def run_services(
 ) -> None:
     """Opens the foundations, wires `services` on them and serves; `greet(base, url)` when it answers.
 
-    Raises SetupError when port or directory cannot be had, PermanentError when a worker has died.
+    Raises SetupError when port or directory cannot be had, or when the inbox would be open to everybody,
+    PermanentError when a worker has died.
     """
     listener: socket.socket = bind(settings.host, settings.port)
     with listener:
         async with foundations(config, settings, SystemClock()) as base:
+            if "notifier" in services:
+                await check_entrance(base)
             assembly = assemble(base, services)
             await serve(assembly, listener, on_ready=lambda: greet(base, url_of(listener)))

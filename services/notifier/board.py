@@ -1,12 +1,15 @@
-"""Lists of tasks as people ask for them: by state, owner, day; newest last, page by page."""
+"""Lists of tasks as people ask for them: by state, owner, day, contact window; page by page, and counted."""
 
 from collections.abc import Collection, Iterator
+from functools import lru_cache
 from typing import Any
 
 import msgspec
-from sqlalchemy import ColumnElement, Select, func, literal, or_, select, tuple_
+from sqlalchemy import ColumnElement, Select, case, func, literal, or_, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from services.notifier.contact import Contact
+from services.notifier.listing import Group, Waiting
 from services.notifier.store import decode_task, heard_by
 from services.notifier.tasks import Task
 from shared import schema
@@ -37,17 +40,20 @@ async def page(
     *,
     count_max: int,
     after: tuple[int, str] | None = None,
-    newest_first: bool = False,
 ) -> list[Task]:
     """Tasks in the order in which they were opened; `after` is (opened_us, id) of the last one seen."""
     query = _matching(select(_t.task), wanted)
     place = tuple_(_t.opened_us, _t.id)
     if after is not None:
-        last = tuple_(literal(after[0]), literal(after[1]))
-        query = query.where(place < last if newest_first else place > last)
-    order = (_t.opened_us.desc(), _t.id.desc()) if newest_first else (_t.opened_us, _t.id)
-    rows = await connection.execute(query.order_by(*order).limit(count_max))
+        query = query.where(place > tuple_(literal(after[0]), literal(after[1])))
+    rows = await connection.execute(query.order_by(_t.opened_us, _t.id).limit(count_max))
     return [decode_task(value) for value in rows.scalars()]
+
+
+async def last_closed(connection: AsyncConnection, wanted: TaskFilter, *, count_max: int) -> list[Task]:
+    """Tasks that are closed, the last one first."""
+    query = _matching(select(_t.task), wanted).order_by(_t.closed_us.desc(), _t.id.desc())
+    return [decode_task(value) for value in (await connection.execute(query.limit(count_max))).scalars()]
 
 
 async def owners(connection: AsyncConnection, wanted: TaskFilter) -> dict[str | None, int]:
@@ -56,10 +62,78 @@ async def owners(connection: AsyncConnection, wanted: TaskFilter) -> dict[str | 
     return {row[0]: int(row[1]) for row in await connection.execute(query)}
 
 
-async def version(connection: AsyncConnection) -> int:
-    """A number that grows with every change of any task: has anything happened since?"""
-    newest = await connection.execute(select(func.max(schema.task_history.c.seq)))
-    return int(newest.scalar_one() or 0)
+async def count(connection: AsyncConnection, wanted: TaskFilter) -> int:
+    """How many tasks there are."""
+    query = _matching(select(func.count()).select_from(schema.tasks), wanted)
+    return int((await connection.execute(query)).scalar_one())
+
+
+async def version(connection: AsyncConnection) -> str:
+    """Changes with every change of any task that a list could show: has anything happened since?
+
+    Every change leaves a line in the trail, but for calls that the outage guard lets go at once.
+    """
+    newest = select(func.max(schema.task_history.c.seq)).scalar_subquery()
+    held = select(func.count()).where(_t.held.is_not(None)).scalar_subquery()
+    row = (await connection.execute(select(newest, held))).one()
+    return f"{row[0] or 0}.{row[1]}"
+
+
+# The inbox: counted by contact window, and of each as many rows as are shown
+
+_waiting: ColumnElement[str] = case(
+    (_t.state == "snoozed", "snoozed"), (_t.held.is_not(None), "held"), else_=""
+).label("waiting")
+
+
+async def groups(connection: AsyncConnection, wanted: TaskFilter) -> list[Group]:
+    """The live tasks, counted."""
+    query = _matching(select(_t.contact, _waiting, func.count()), wanted).where(_t.closed_us.is_(None))
+    rows = await connection.execute(query.group_by(_t.contact, "waiting"))
+    return [
+        Group(contact=_contact(text), contact_text=text, waiting=waiting, count=count)
+        for text, waiting, count in rows
+    ]
+
+
+async def surprising(
+    connection: AsyncConnection,
+    wanted: TaskFilter,
+    waiting: Waiting,
+    contact_texts: Collection[str],
+    *,
+    count_max: int,
+) -> list[Task]:
+    """Live tasks of these groups, the most surprising first; of snoozed ones, the first to come back."""
+    query = _matching(select(_t.id), wanted).where(
+        _t.closed_us.is_(None), _waiting.in_([waiting]), _t.contact.in_(sorted(contact_texts))
+    )
+    order = (_t.wake_us, _t.id) if waiting == "snoozed" else (_t.surprise.desc(), _t.opened_us, _t.id)
+    # Ids first: sorting thousands of whole tasks to show fifty would be most of the page's time.
+    ids = list((await connection.execute(query.order_by(*order).limit(count_max))).scalars())
+    found = await connection.execute(select(_t.id, _t.task).where(_t.id.in_(ids)))
+    by_id = {row.id: decode_task(row.task) for row in found}
+    return [by_id[task_id] for task_id in ids if task_id in by_id]
+
+
+async def silent_too(connection: AsyncConnection, task: Task, *, count_max: int) -> tuple[int, list[Task]]:
+    """How many other customers of the product were found silent on the task's day, and some of them."""
+    others = (
+        _t.product == task.product,
+        _t.day == task.trigger.data.day.isoformat(),
+        _t.type == task.trigger.type,
+        _t.customer_id != task.customer_id,
+    )
+    customers = func.count(_t.customer_id.distinct())
+    total = int((await connection.execute(select(customers).where(*others))).scalar_one())
+    query = select(_t.task).where(*others).order_by(_t.surprise.desc(), _t.id).limit(count_max)
+    some = [decode_task(value) for value in (await connection.execute(query)).scalars()]
+    return total, list({other.customer_id: other for other in some}.values())
+
+
+@lru_cache(maxsize=4096)
+def _contact(text: str) -> Contact:
+    return msgspec.json.decode(text, type=Contact)
 
 
 def _matching(query: Select[Any], wanted: TaskFilter) -> Select[Any]:

@@ -5,6 +5,7 @@ then deliveries, each in the order of their ids, so that two workers never wait 
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -13,6 +14,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.notifier.announce import Delivery
+from services.notifier.contact import Contact
 from services.notifier.guard import Outage
 from services.notifier.ledger import HistoryLine, Key, KnownTrigger, Ledger
 from services.notifier.tasks import Note, Task
@@ -316,6 +318,12 @@ def decode_task(value: bytes) -> Task:
     return _task_decoder.decode(value)
 
 
+@lru_cache(maxsize=1024)
+def contact_text(contact: Contact) -> str:
+    """A contact as text: equal ones are equal, so that the database can group by it."""
+    return msgspec.json.encode(contact).decode()
+
+
 def _task_row(task: Task) -> dict[str, Any]:
     return {
         "id": task.id,
@@ -333,6 +341,9 @@ def _task_row(task: Task) -> dict[str, Any]:
         "outcome": task.outcome,
         "held": task.held,
         "updated_us": task.updated_us,
+        "day": task.trigger.data.day.isoformat(),
+        "surprise": task.trigger.data.surprise or 0.0,
+        "contact": contact_text(task.plan.contact),
         "task": _task_encoder.encode(task),
     }
 

@@ -15,8 +15,8 @@ from services.notifier.intake import Intake
 from services.notifier.parts import NotifierParts
 from services.notifier.sender import Sender
 from services.notifier.telling import slack_renderer
-from services.notifier.web import site
 from services.notifier.web.access import Access
+from services.notifier.web.site import Site
 from shared.config import Channel as ChannelSection
 from shared.config import SlackChannel
 
@@ -49,9 +49,11 @@ class Notifier:
         if (clicks := slack_route.router(parts, self.desk, self.channels)) is not None:
             self.api.include_router(clicks)
 
-    def pages(self, access: Access) -> APIRouter:
-        """The inbox, for whomever `access` lets in."""
-        return site.router(self._parts, self.desk, access)
+    def pages(self, access: Access) -> Site:
+        """The inbox, for whomever `access` lets in; it follows what this process changes."""
+        made = Site(self._parts, self.desk, access)
+        self.listen(made.pulse.poke)
+        return made
 
     def listen(self, listener: Callable[[], None]) -> None:
         """`listener` is called after every change of tasks that this process made."""

@@ -357,8 +357,9 @@ async def test_tasks_are_filtered_and_paged(database: Database) -> None:
     async with database.read() as connection:
         page = await board.page(connection, TaskFilter(), count_max=2, after=(NOON + 1, stop("c-1").id))
         assert [task.customer_id for task in page] == ["c-2", "c-3"]
-        newest = await board.page(connection, TaskFilter(), count_max=1, newest_first=True)
-        assert [task.customer_id for task in newest] == ["c-3"]
+        closed = await board.last_closed(connection, TaskFilter(is_live=False), count_max=2)
+        assert [task.customer_id for task in closed] == ["c-0"]
+        assert await board.count(connection, TaskFilter(is_live=True)) == 3
         assert await board.owners(connection, TaskFilter(is_live=True)) == {"csm-2": 1, None: 1, "csm-1": 1}
 
 
@@ -367,7 +368,7 @@ async def test_the_boards_version_grows_with_every_change(database: Database) ->
         before = await board.version(connection)
     await take(database, stop())
     async with database.read() as connection:
-        assert await board.version(connection) > before
+        assert await board.version(connection) != before
 
 
 # Outages

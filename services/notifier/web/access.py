@@ -1,33 +1,55 @@
-"""Who is looking at a page, and whether a form was sent from one of ours."""
+"""Who is looking at a page, what they may do there, and whether a form was sent from one of ours."""
 
 import ipaddress
-from typing import Literal, Protocol
+from typing import Literal, Protocol, get_args
 from urllib.parse import urlsplit
 
 import msgspec
 from starlette.requests import Request
 
-from shared.errors import Forbidden
+from services.notifier.tasks import Task
+from shared.errors import Forbidden, Unauthorized
 
 Role = Literal["csm", "lead", "admin"]
+ROLES: tuple[Role, ...] = get_args(Role)
+
+
+class NotSignedIn(Unauthorized):
+    """Nobody is signed in, or not any more; the page leads to the sign-in and back."""
+
+    code = "not_signed_in"
 
 
 class Viewer(msgspec.Struct, frozen=True, kw_only=True):
-    """A person at a page. `csm` is the id under which calls are theirs; `products` None: all."""
+    """A person at a page. `csm` is the id under which calls are theirs.
+
+    `is_signed_in` is False for the one person of a server that listens to its own machine alone.
+    """
 
     name: str
     role: Role = "csm"
     csm: str | None = None
-    products: frozenset[str] | None = None
+    is_signed_in: bool = False
 
     @property
     def actor(self) -> str:
         """How the audit trail names them."""
         return self.csm or self.name
 
+    @property
+    def leads(self) -> bool:
+        """Whether they act on everybody's calls."""
+        return self.role != "csm"
+
+    def may_act_on(self, task: Task) -> bool:
+        """A CSM acts on what is theirs, on what has come to them, and on what is nobody's."""
+        if self.leads or task.owner is None:
+            return True
+        return self.actor in (task.owner, task.acknowledged_by, *task.heard)
+
 
 class Access(Protocol):
-    """Tells who is looking. Raises Unauthorized or Forbidden."""
+    """Tells who is looking. Raises NotSignedIn or Forbidden."""
 
     async def viewer(self, request: Request) -> Viewer: ...
 
@@ -39,7 +61,7 @@ class LocalAccess:
     """One person without a password: for a server that listens on this machine alone.
 
     The name in the Host header must be this machine's too; else a page elsewhere could point its own
-    name here and read everything.
+    name here and read everything. So must be the other end of the connection.
     """
 
     def __init__(self, csms: frozenset[str]) -> None:
@@ -47,7 +69,8 @@ class LocalAccess:
 
     async def viewer(self, request: Request) -> Viewer:
         host = urlsplit(f"//{request.headers.get('host', '')}").hostname or ""
-        if not is_loopback(host):
+        peer = request.client.host if request.client is not None else ""
+        if not (is_loopback(host) and is_loopback(peer)):
             raise Forbidden("without sign-in the inbox is shown to this machine alone", code="not_local")
         chosen = request.cookies.get(CSM_COOKIE, "")
         return Viewer(name="local", role="admin", csm=chosen if chosen in self._csms else None)
@@ -63,13 +86,15 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def check_same_site(request: Request) -> None:
+def check_same_site(request: Request, public_url: str | None = None) -> None:
     """Raises Forbidden for a form that another site sent in the reader's name.
 
     Every browser says where a POST comes from; who says nothing is no browser, and no reader either.
+    Behind a proxy that changes the Host header, `public_url` is where our own forms come from.
     """
     origin = request.headers.get("origin", "")
-    if origin and urlsplit(origin).netloc == request.headers.get("host"):
+    ours = {request.headers.get("host", ""), urlsplit(public_url or "").netloc}
+    if origin and urlsplit(origin).netloc in ours - {""}:
         return
     if not origin and request.headers.get("sec-fetch-site") == "same-origin":
         return

@@ -1,4 +1,4 @@
-"""The inbox's forms: each changes one task and goes back to it."""
+"""The inbox's forms: each changes one task and shows it as it is then, on its page or in its place."""
 
 from collections.abc import Callable
 from datetime import time, timedelta
@@ -12,6 +12,7 @@ from services.notifier.desk import Decide, Desk
 from services.notifier.tasks import (
     OUTCOMES,
     Outcome,
+    Step,
     Task,
     acknowledge,
     assign,
@@ -19,10 +20,11 @@ from services.notifier.tasks import (
     reopen,
     snooze,
 )
-from services.notifier.web.access import check_same_site
+from services.notifier.web.access import Viewer
+from services.notifier.web.frame import HEADERS, is_part
 from services.notifier.web.pages import Pages
 from services.notifier.zones import instant_us, local_day, zone
-from shared.errors import Conflict, Forbidden, InvalidInput
+from shared.errors import Conflict, Forbidden, InvalidInput, UsageTriggersError
 
 MORNING = time(9, 0)
 HOUR_US = 3_600_000_000
@@ -33,15 +35,19 @@ def add_forms(made: APIRouter, pages: Pages, desk: Desk) -> None:
     _add_outage_form(made, pages, desk)
 
     async def change(request: Request, task_id: str, decide: Callable[[str], Decide]) -> Response:
-        """Changes the task and goes back to it; what cannot be done is said on the page itself."""
-        check_same_site(request)
-        viewer = await pages.access.viewer(request)
+        """Changes the task and shows it; what cannot be done is said there, and nothing typed is lost."""
+        reader = await pages.frame.reader(request)
+        fault: UsageTriggersError | None = None
         try:
-            await desk.change(task_id, decide(viewer.actor))
-        except (Conflict, InvalidInput) as error:
-            return await pages.show(request, task_id=task_id, error=error)
+            await desk.change(task_id, _allowed(reader.viewer, decide(reader.viewer.actor)))
+        except (Conflict, InvalidInput, Forbidden) as error:
+            fault = error
+        if is_part(request):
+            return await pages.card(request, reader, task_id, fault=fault, is_changed=fault is None)
+        if fault is not None:
+            return await pages.show(request, task_id=task_id, fault=fault)
         query = f"?{request.url.query}" if request.url.query else ""
-        return RedirectResponse(f"/tasks/{task_id}{query}", status_code=303)
+        return RedirectResponse(f"/tasks/{task_id}{query}", status_code=303, headers=HEADERS)
 
     @made.post("/tasks/{task_id}/acknowledge")
     async def take_call(request: Request, task_id: str) -> Response:
@@ -63,7 +69,9 @@ def add_forms(made: APIRouter, pages: Pages, desk: Desk) -> None:
         request: Request, task_id: str, until: str = Form(), reason: str = Form(default="")
     ) -> Response:
         def decide(actor: str) -> Decide:
-            return lambda task, now_us: snooze(task, actor, _until_us(until, task, now_us), reason, now_us)
+            return lambda task, now_us: snooze(
+                task, actor, _until_us(until, task, now_us), reason.strip(), now_us
+            )
 
         return await change(request, task_id, decide)
 
@@ -81,18 +89,25 @@ def add_forms(made: APIRouter, pages: Pages, desk: Desk) -> None:
         return await change(request, task_id, decide)
 
 
+def _allowed(viewer: Viewer, decide: Decide) -> Decide:
+    """The change, where the viewer may make it: judged on the task as it is when it is changed."""
+
+    def decided(task: Task, now_us: int) -> Step:
+        if not viewer.may_act_on(task):
+            raise Forbidden(f"this call is {task.owner}'s; a lead can hand it over", code="not_yours")
+        return decide(task, now_us)
+
+    return decided
+
+
 def _add_outage_form(made: APIRouter, pages: Pages, desk: Desk) -> None:
     @made.post("/outages/release")
     async def release(request: Request, outage: str = Form()) -> Response:
-        check_same_site(request)
-        viewer = await pages.access.viewer(request)
-        if viewer.role == "csm":
-            raise Forbidden("held calls are released by a lead", code="not_lead")
-        try:
-            await desk.release(outage, viewer.actor)
-        except Conflict as error:
-            return await pages.show(request, error=error)
-        return RedirectResponse("/", status_code=303)
+        reader = await pages.frame.lead(request)
+        await desk.release(outage, reader.viewer.actor)
+        if is_part(request):
+            return Response(status_code=204, headers=HEADERS | {"HX-Refresh": "true"})
+        return RedirectResponse("/", status_code=303, headers=HEADERS)
 
 
 def _outcome(value: str) -> Outcome:

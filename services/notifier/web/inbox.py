@@ -1,21 +1,20 @@
-"""Puts tasks into the order in which a CSM works through them, and each into the words of a page. Pure."""
+"""A task in the words of a page: as a row of the list, as a card, as its trail. Pure."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping, Sequence
+from urllib.parse import urlencode
 
 import msgspec
 
 from services.notifier import wording
 from services.notifier.announce import Delivery
-from services.notifier.contact import Contact, next_contact
 from services.notifier.guard import SILENCE, outage_id
 from services.notifier.ledger import HistoryLine
+from services.notifier.listing import Opening, opening_of
 from services.notifier.render import dialled
 from services.notifier.tasks import SYSTEM, Outcome, Task
 from services.notifier.words import Words
-from services.notifier.zones import Span, instant_of, local_day, zone
+from services.notifier.zones import instant_of, local_day, zone
 from shared.config import CsmSection
-
-ROWS_MAX = 200
 
 
 class Row(msgspec.Struct, frozen=True, kw_only=True):
@@ -32,98 +31,9 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     surprise: int | None
 
 
-class Section(msgspec.Struct, frozen=True, kw_only=True):
-    """A part of the list under its own heading; `more_count` tasks follow that are not shown."""
-
-    key: str
-    title: str
-    rows: tuple[Row, ...]
-    more_count: int = 0
-
-
-class _Placed(msgspec.Struct, frozen=True, kw_only=True):
-    """A task with its next contact, which is all that its place in the list depends on."""
-
-    task: Task
-    span: Span | None
-    opens_us: int
-    is_open: bool
-
-    @property
-    def closes_us(self) -> int | None:
-        has_window = self.task.plan.contact.window is not None
-        return self.span[1] if self.span is not None and has_window else None
-
-
-def sections(
-    tasks: Iterable[Task], words: Words, csms: Mapping[str, CsmSection], now_us: int
-) -> tuple[Section, ...]:
-    """Live tasks as a list: what can be called now, what opens later today, what comes another day.
-
-    Within a part the window that closes (or opens) first comes first, and of equals the greatest surprise.
-    """
-    parts: dict[str, list[_Placed]] = {"now": [], "held": [], "later": [], "days": [], "snoozed": []}
-    for placed in _placed(tasks, now_us):
-        parts[_part(placed, now_us)].append(placed)
-    titles = {
-        "now": words.say("Call now"),
-        "held": words.say("Held: the product may be down"),
-        "later": words.say("Later today"),
-        "days": words.say("On another day"),
-        "snoozed": words.say("Snoozed"),
-    }
-    return tuple(
-        Section(
-            key=key,
-            title=titles[key],
-            rows=tuple(_row(p, words, csms, now_us) for p in sorted(some, key=_rank)[:ROWS_MAX]),
-            more_count=max(0, len(some) - ROWS_MAX),
-        )
-        for key, some in parts.items()
-        if some
-    )
-
-
-def _placed(tasks: Iterable[Task], now_us: int) -> Iterator[_Placed]:
-    spans: dict[Contact, Span | None] = {}  # thousands of tasks share a handful of windows
-    for task in tasks:
-        contact = task.plan.contact
-        if contact not in spans:
-            spans[contact] = next_contact(contact, now_us)
-        span = spans[contact]
-        opens_us = max(now_us, span[0]) if span is not None else now_us
-        yield _Placed(task=task, span=span, opens_us=opens_us, is_open=opens_us <= now_us)
-
-
-def _part(placed: _Placed, now_us: int) -> str:
-    if placed.task.state == "snoozed":
-        return "snoozed"
-    if placed.task.held is not None:
-        return "held"
-    if placed.is_open:
-        return "now"
-    customer_zone = zone(placed.task.plan.contact.zone)
-    is_today = local_day(placed.opens_us, customer_zone) == local_day(now_us, customer_zone)
-    return "later" if is_today else "days"
-
-
-def _rank(placed: _Placed) -> tuple[bool, int, float, int]:
-    task = placed.task
-    at_us = placed.closes_us if placed.is_open else placed.opens_us
-    if task.state == "snoozed":
-        at_us = task.snoozed_until_us
-    # What has no window can wait for what has one.
-    return (at_us is None, at_us or 0, -(task.trigger.data.surprise or 0.0), task.opened_us)
-
-
 def row_of(task: Task, words: Words, csms: Mapping[str, CsmSection], now_us: int) -> Row:
     """A task as the list shows it."""
-    (placed,) = _placed([task], now_us)
-    return _row(placed, words, csms, now_us)
-
-
-def _row(placed: _Placed, words: Words, csms: Mapping[str, CsmSection], now_us: int) -> Row:
-    task = placed.task
+    opening = opening_of(task.plan.contact, now_us)
     share = task.trigger.data.surprise
     return Row(
         task=task,
@@ -131,8 +41,8 @@ def _row(placed: _Placed, words: Words, csms: Mapping[str, CsmSection], now_us: 
         headline=wording.headline(task, words),
         summary=_summary(task, words),
         owner=owner_said(task.owner, csms, words),
-        is_open=placed.is_open,
-        when=_when(task, words, placed.is_open, placed.opens_us, placed.closes_us, now_us),
+        is_open=opening.is_open,
+        when=_when(task, words, opening, now_us),
         badges=badges(task, words, csms),
         surprise=None if share is None else min(99, round(share * 100)),
     )
@@ -147,15 +57,15 @@ def _summary(task: Task, words: Words) -> str:
     return words.say("%(habit)s, last on %(day)s", habit=habit, day=words.day(streak.last_active_on))
 
 
-def _when(task: Task, words: Words, is_open: bool, opens_us: int, closes_us: int | None, now_us: int) -> str:
+def _when(task: Task, words: Words, opening: Opening, now_us: int) -> str:
     customer_zone = zone(task.plan.contact.zone)
     if task.state == "snoozed" and task.snoozed_until_us is not None:
         return words.say("until %(time)s", time=_short(task.snoozed_until_us, task, words, now_us))
-    if is_open:
-        if closes_us is None:
+    if opening.is_open:
+        if opening.closes_us is None:
             return words.say("any time")
-        return words.say("until %(time)s", time=words.time(closes_us, customer_zone))
-    return words.say("from %(time)s", time=_short(opens_us, task, words, now_us))
+        return words.say("until %(time)s", time=words.time(opening.closes_us, customer_zone))
+    return words.say("from %(time)s", time=_short(opening.opens_us, task, words, now_us))
 
 
 def _short(at_us: int, task: Task, words: Words, now_us: int) -> str:
@@ -203,6 +113,7 @@ class Card(msgspec.Struct, frozen=True, kw_only=True):
     problems: tuple[str, ...]
     facts: tuple[wording.Line, ...]
     outage: str
+    customer_path: str
 
 
 def card_of(task: Task, words: Words, csms: Mapping[str, CsmSection], now_us: int) -> Card:
@@ -220,7 +131,13 @@ def card_of(task: Task, words: Words, csms: Mapping[str, CsmSection], now_us: in
         problems=wording.problems(task, words),
         facts=_facts(task, words),
         outage=outage_id(task.trigger) or "" if task.trigger.type == SILENCE else "",
+        customer_path="",
     )
+
+
+def customer_path(product: str, customer_id: str) -> str:
+    """Where a customer's own page is; ids may hold anything, so they are no part of a path."""
+    return f"/customer?{urlencode({'product': product, 'id': customer_id})}"
 
 
 def _sentence(task: Task, words: Words) -> str:
@@ -238,6 +155,17 @@ def _sentence(task: Task, words: Words) -> str:
             "No use by %(time)s on %(day)s.", day=words.day(data.day), time=words.time(at_us, customer_zone)
         )
     return words.say("No use all day on %(day)s.", day=words.day(data.day))
+
+
+def silent_said(count: int, some: Sequence[Task], words: Words) -> str:
+    """What else was silent on the same day: a customer alone is one thing, twenty at once another."""
+    if not count:
+        return words.say("nobody else")
+    names = words.say(", ").join(wording.customer(task, words) for task in some)
+    left = count - len(some)
+    if left <= 0:
+        return names
+    return words.count("%(names)s and %(n)s other", "%(names)s and %(n)s others", left, names=names)
 
 
 def _facts(task: Task, words: Words) -> tuple[wording.Line, ...]:

@@ -1,20 +1,44 @@
 """Puts the inbox's routes together."""
 
 from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import Response
 
+from services.notifier import board
 from services.notifier.desk import Desk
 from services.notifier.parts import NotifierParts
 from services.notifier.web.access import Access
 from services.notifier.web.assets import add_assets
+from services.notifier.web.entrance import Entrance
 from services.notifier.web.forms import add_forms
+from services.notifier.web.frame import Frame, page_route, to_sign_in
+from services.notifier.web.live import Pulse, add_live
 from services.notifier.web.pages import Pages, add_pages
+from services.notifier.web.sign_in import SignIn, add_sign_in
 
 
-def router(parts: NotifierParts, desk: Desk, access: Access) -> APIRouter:
-    """The pages under `/` and `/tasks`, their forms and their assets."""
-    made = APIRouter(include_in_schema=False)
-    pages = Pages(parts, access)
-    add_pages(made, pages)
-    add_forms(made, pages, desk)
-    add_assets(made)
-    return made
+class Site:
+    """The pages under `/`, their forms, their sign-in and their assets."""
+
+    def __init__(self, parts: NotifierParts, desk: Desk, access: Access, *, gap_seconds: float = 2.0) -> None:
+        async def version() -> str:
+            async with parts.database.read() as connection:
+                return await board.version(connection)
+
+        self.pulse = Pulse(version, gap_seconds=gap_seconds)
+        frame = Frame(parts.config, access, parts.public_url)
+        sign_in = SignIn(frame, access) if isinstance(access, Entrance) else None
+        self.router = APIRouter(
+            include_in_schema=False, route_class=page_route(frame, sign_in.ask if sign_in else _lead_back)
+        )
+        pages = Pages(parts, frame)
+        add_pages(self.router, pages)
+        add_forms(self.router, pages, desk)
+        add_live(self.router, frame, self.pulse)
+        if sign_in is not None:
+            add_sign_in(self.router, sign_in)
+        add_assets(self.router)
+
+
+async def _lead_back(request: Request) -> Response:
+    return to_sign_in(request)

@@ -34,7 +34,7 @@ async def serving(path: Path) -> AsyncIterator[tuple[World, str]]:
     async with world(path, config(playbooks=[{"on": "usage.stopped"}])) as here:
         app = FastAPI()
         install_errors(app)
-        app.include_router(here.notifier.pages(LocalAccess(frozenset(here.parts.config.csms))))
+        app.include_router(here.notifier.pages(LocalAccess(frozenset(here.parts.config.csms))).router)
         server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_level="critical"))
         running = asyncio.create_task(server.serve())
         while not server.started:

@@ -14,7 +14,7 @@ from sqlalchemy import insert
 
 from services.notifier.parts import Day
 from services.notifier.web.access import LocalAccess
-from services.notifier.web.site import router
+from services.notifier.web.site import Site
 from shared import schema
 from shared.http import install_errors
 from tests.integration.notifier.world import World, world
@@ -30,7 +30,8 @@ async def browser(path: Path, **product: object) -> AsyncIterator[tuple[World, h
         app = FastAPI()
         install_errors(app)
         parts = msgspec.structs.replace(here.parts, days_of=used_but_on_mondays)
-        app.include_router(router(parts, here.notifier.desk, LocalAccess(frozenset(here.parts.config.csms))))
+        site = Site(parts, here.notifier.desk, LocalAccess(frozenset(here.parts.config.csms)))
+        app.include_router(site.router)
         transport = httpx.ASGITransport(app=app)
         async with httpx.AsyncClient(
             transport=transport, base_url="http://localhost:8000", headers=HERE, follow_redirects=True
@@ -151,7 +152,7 @@ async def test_what_cannot_be_done_is_said_on_the_page(tmp_path: Path) -> None:
         await here.read(resumption(stop()))
         page = await client.post(f"{TASK}/done", data={"outcome": "reached"})
         assert page.status_code == 409
-        assert "the customer is using the product again" in page.text
+        assert "This call is closed; nothing can be done any more." in page.text
         assert "No call is needed." in page.text
 
 

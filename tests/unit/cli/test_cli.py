@@ -1,5 +1,6 @@
 """Every command is there, explains itself, and fails with one line and the right status."""
 
+import io
 import json
 import sqlite3
 from pathlib import Path
@@ -25,6 +26,7 @@ COMMANDS = (
     *("dead-letters list", "dead-letters replay", "deliveries list", "deliveries replay"),
     *("deliveries channels", "deliveries enable"),
     *("guard list", "guard release"),
+    *("users add", "users list", "users remove", "users passwd"),
 )
 
 
@@ -154,3 +156,59 @@ def test_an_outage_is_listed_and_released(tmp_path: Path, capsys: pytest.Capture
     assert "released" in capsys.readouterr().out
     assert run(["guard", "release", "nothing", *here]) == 1
     assert "no outage 'nothing'" in capsys.readouterr().err
+
+
+def test_a_user_is_added_listed_given_a_new_password_and_removed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = ["--data", str(tmp_path)]
+    monkeypatch.setattr("sys.stdin", io.StringIO("correct horse battery\nanother long password\n"))
+    assert run(["users", "add", "Hana@example.com", "--role", "lead", "--password-stdin", *here]) == 0
+    assert capsys.readouterr().out == "hana@example.com  lead  -  password\n"
+    assert run(["users", "passwd", "hana@example.com", "--password-stdin", *here]) == 0
+    assert run(["users", "add", "sso@example.com", "--oidc", *here]) == 0
+    capsys.readouterr()
+    assert run(["users", "list", *here]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "hana@example.com  lead  -  password",
+        "sso@example.com  csm  sso@example.com  OIDC",
+    ]
+    assert run(["users", "remove", "hana@example.com", *here]) == 0
+    assert run(["users", "remove", "hana@example.com", *here]) == 1
+    assert capsys.readouterr().err == (
+        "usage-triggers: there is no user 'hana@example.com'; `usage-triggers users list` shows them\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--role", "boss", "--oidc"], "'boss' is no role; roles are csm, lead, admin"),
+        (["--csm", "csm-9", "--oidc"], "the configuration has no CSM 'csm-9'; it has csm-1"),
+        (["--oidc"], "say which CSM this is with --csm; the configuration has csm-1"),
+        (["--role", "admin", "--password-stdin"], "a password has 10 to 1,000 characters"),
+    ],
+)
+def test_a_user_who_cannot_be_is_refused_in_one_line(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: list[str],
+    said: str,
+) -> None:
+    file = tmp_path / "usage-triggers.yaml"
+    file.write_text("csms: {csm-1: {name: Sato}}\n")
+    monkeypatch.setattr("sys.stdin", io.StringIO("short\n"))
+    given = ["--config", str(file), "--data", str(tmp_path)]
+    assert run(["users", "add", "sato", *arguments, *given]) == 1
+    assert capsys.readouterr().err == f"usage-triggers: {said}\n"
+    assert run(["users", "list", "--data", str(tmp_path)]) == 0
+    assert capsys.readouterr().out == ""
+
+
+def test_an_inbox_that_would_be_open_to_others_does_not_start(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["serve", "--host", "0.0.0.0", "--port", "0", "--data", str(tmp_path)]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "usage-triggers users add NAME --role admin" in line
