@@ -160,6 +160,13 @@ def test_a_directory_that_cannot_be_written_is_told(tmp_path: Path) -> None:
     assert_one_line(result, status=1, said="cannot write to data/here")
 
 
+def test_an_inbox_that_would_be_open_to_others_does_not_start(tmp_path: Path) -> None:
+    result = run("serve", "--host", "0.0.0.0", "--port", "0", "--data", "data", directory=tmp_path)
+    assert_one_line(
+        result, status=1, said="the inbox would be open to everybody who can reach it: add somebody"
+    )
+
+
 def test_a_second_serve_on_the_same_directory_is_refused(tmp_path: Path) -> None:
     with serving(tmp_path):
         result = run("serve", "--port", "0", "--data", "data", directory=tmp_path)

@@ -204,11 +204,3 @@ def test_a_user_who_cannot_be_is_refused_in_one_line(
     assert capsys.readouterr().err == f"usage-triggers: {said}\n"
     assert run(["users", "list", "--data", str(tmp_path)]) == 0
     assert capsys.readouterr().out == ""
-
-
-def test_an_inbox_that_would_be_open_to_others_does_not_start(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert run(["serve", "--host", "0.0.0.0", "--port", "0", "--data", str(tmp_path)]) == 1
-    (line,) = capsys.readouterr().err.splitlines()
-    assert "usage-triggers users add NAME --role admin" in line
