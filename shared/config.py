@@ -15,6 +15,7 @@ from shared.config_calls import (
     CsmSection,
     EscalateSection,
     GuardSection,
+    PeersSection,
     PlaybookSection,
     QuietDaysSection,
     TaskSection,
@@ -137,6 +138,7 @@ def check_path(value: str) -> str:
 class ProductSection(Section):
     """One product: its customers' defaults, its rules, its playbooks.
 
+    `peers: null`: no call ever waits for what others do.
     `customer_from` says where events in other services' formats name the customer. On `quiet_days`, in the
     customer's zone, nobody is called.
     """
@@ -146,6 +148,7 @@ class ProductSection(Section):
     calendar: CalendarSection = CalendarSection()
     late_window: Duration = timedelta(days=35)
     guard: GuardSection = GuardSection()
+    peers: PeersSection | None = PeersSection()
     quiet_days: QuietDaysSection = QuietDaysSection()
     rules: Mapping[Name, RuleSection] = {}
     playbooks: tuple[PlaybookSection, ...] = ()
@@ -335,6 +338,7 @@ __all__ = [
     "GuardSection",
     "Holidays",
     "LocalTime",
+    "PeersSection",
     "PlaybookSection",
     "ProductSection",
     "QuietDaysSection",

@@ -22,6 +22,16 @@ class GuardSection(Section):
     send: tuple[str, ...] = ()
 
 
+class PeersSection(Section):
+    """When so many of a product's like customers stop on one day, something common is behind it.
+
+    Their calls wait for what the following days show: a holiday, a festival, a storm passes by itself.
+    """
+
+    share: float = Field(default=0.05, gt=0, le=1)
+    min_customers: int = Field(default=5, ge=2)
+
+
 class TaskSection(Section):
     """What the CSM is asked to do. `title` per language."""
 

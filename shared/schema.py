@@ -88,6 +88,14 @@ Index(
     postgresql_where=customers.c.due_us.is_not(None),
 )
 
+Index(  # whom the outage guard counts: the customers of a product who are next judged at one instant
+    "customers_judged",
+    customers.c.product,
+    customers.c.due_us,
+    sqlite_where=customers.c.due_us.is_not(None),
+    postgresql_where=customers.c.due_us.is_not(None),
+)
+
 excused_days = Table(
     "excused_days",
     metadata,

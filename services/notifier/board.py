@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from services.notifier.contact import Contact
 from services.notifier.listing import Group, Waiting
 from services.notifier.store import decode_task, heard_by
-from services.notifier.tasks import Task
+from services.notifier.tasks import PEERS, Task
 from shared import schema
 
 _t = schema.tasks.c
@@ -82,7 +82,10 @@ async def version(connection: AsyncConnection) -> str:
 # The inbox: counted by contact window, and of each as many rows as are shown
 
 _waiting: ColumnElement[str] = case(
-    (_t.state == "snoozed", "snoozed"), (_t.held.is_not(None), "held"), else_=""
+    (_t.state == "snoozed", "snoozed"),
+    (_t.held.startswith(PEERS), "peers"),
+    (_t.held.is_not(None), "held"),
+    else_="",
 ).label("waiting")
 
 

@@ -8,6 +8,7 @@ import structlog
 from services.notifier import guarding, store
 from services.notifier.guard import Outage
 from services.notifier.parts import NotifierParts
+from services.notifier.rests import first_of
 from services.notifier.tasks import Step, Task
 from services.notifier.turns import woken
 from shared.errors import NotFound, TransientError
@@ -18,7 +19,7 @@ Decide = Callable[[Task, int], Step]
 """A task and now (microseconds) to what follows; raises Conflict or InvalidInput."""
 
 DUE_MAX = 200
-WAIT_SECONDS_MAX = 1.0
+WAIT_SECONDS_MIN, WAIT_SECONDS_MAX = 0.05, 1.0
 
 
 class Desk:
@@ -66,6 +67,11 @@ class Timekeeper:
     def __init__(self, parts: NotifierParts, on_news: Callable[[], None]) -> None:
         self._parts = parts
         self._on_news = on_news
+        self._woken = asyncio.Event()
+
+    def wake(self) -> None:
+        """Something may be due sooner than it was."""
+        self._woken.set()
 
     async def step(self) -> bool:
         """Changes the tasks and outages whose time has come; True if there were any."""
@@ -93,15 +99,20 @@ class Timekeeper:
             await store.write(connection, ledger)
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Looks once a second: nothing here is due to the millisecond."""
+        """Looks once a second, and while a cutoff is watched as soon as its next look is due."""
         while not stop.is_set():
+            self._woken.clear()
+            rest_seconds = WAIT_SECONDS_MAX
             try:
                 if await self.step():
                     continue
+                rest_seconds = await self._rest_seconds()
             except TransientError as error:
                 log.warning("tasks wait for the database", error=error.message)
-            try:
-                async with asyncio.timeout(WAIT_SECONDS_MAX):
-                    await stop.wait()
-            except TimeoutError:
-                continue
+            await first_of(stop, self._woken, seconds_max=rest_seconds)
+
+    async def _rest_seconds(self) -> float:
+        async with self._parts.database.read() as connection:
+            wake_us = await guarding.next_wake_us(connection)
+        left_us = WAIT_SECONDS_MAX * 1_000_000 if wake_us is None else wake_us - self._parts.clock.now_us()
+        return min(max(left_us / 1_000_000, WAIT_SECONDS_MIN), WAIT_SECONDS_MAX)

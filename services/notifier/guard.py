@@ -1,24 +1,27 @@
-"""The outage guard: when many of a product's customers stop at one cutoff, the product is the suspect.
+"""The stops of one cutoff together: many may be one cause, and their calls are then no separate calls.
 
-    watching -> clear                 (few stopped: their calls go out)
-    watching, clear -> held           (many stopped: calls wait, one notice goes out)
-    held -> released                  (a person says that the calls are right)
+    watching -> clear                 (few stopped, or no more can: their calls go out)
+    watching, clear -> common         (one in twenty: a holiday, a storm; calls wait for the days after it)
+    common -> over                    (the days after it were ordinary: who is still silent is called)
+    watching, clear, common -> held   (one in three: the product is the suspect; a notice goes out)
+    held, common -> released          (a person says that the calls are right)
     held -> dissolved                 (late events took so many stops back that it was none)
     held -> unverified                (nobody said anything in time: calls go out marked so)
 
-Facts stay facts: the guard holds calls, never triggers, and drops nothing.
+Facts stay facts: calls are held, never triggers, and nothing is dropped.
 """
 
 import math
+from collections.abc import Collection
 from datetime import date, timedelta
 from typing import Literal
-from zoneinfo import ZoneInfo
 
 import msgspec
 
+from services.notifier import peers
 from services.notifier.contact import Contact
 from services.notifier.plans import Plan, Times
-from services.notifier.zones import instant_of, instant_us
+from services.notifier.zones import instant_of, instant_us, zone
 from shared.clock import from_us, rfc3339
 from shared.config import Config, GuardSection, ProductSection
 from shared.errors import Conflict
@@ -26,21 +29,28 @@ from shared.triggers import CustomerFacts, StreakFacts, Trigger, TriggerData, tr
 
 SILENCE = "product.silence_suspected"
 
-State = Literal["watching", "clear", "held", "released", "dissolved", "unverified"]
-HOLDING: tuple[State, ...] = ("watching", "held")
+State = Literal["watching", "clear", "common", "over", "held", "released", "dissolved", "unverified"]
+HOLDING: tuple[State, ...] = ("watching", "common", "held")
+
+LOOK_US = 250_000
+"""So often it is asked whether a sweep can still bring too many stops."""
 
 QUIET_US = 2 * 1_000_000
-"""A sweep is taken to be over when no stop of it has come for so long,"""
+"""Where that cannot be told, a sweep is taken to be over when no stop of it has come for so long,"""
 
 WATCH_US_MAX = 10 * 1_000_000
-"""and is not waited for longer than this: a lone stop goes out within seconds of its decision."""
+"""and is not waited for longer than this."""
+
+LAG_US_MAX = 2 * 3600 * 1_000_000
+"""A day that is not settled so long after its cutoff is not waited for: calls are late enough."""
 
 COHORT_DAYS = 8
 _MICROSECOND = timedelta(microseconds=1)
 
 
 class Outage(msgspec.Struct, frozen=True, kw_only=True):
-    """The stops of one product, rule and cutoff. `cohort_count` is how many customers had that cutoff.
+    """The stops of one product, rule and cutoff. `cohort_count` is how many customers had that cutoff;
+    0 while there were so few stops that nobody counted them.
 
     `wake_us` is when it next changes by itself, or when calls that it let go are still to be sent on
     their way; instants in microseconds since the epoch.
@@ -76,8 +86,24 @@ def needed(cohort_count: int, section: GuardSection) -> int:
     return max(section.min_customers, math.ceil(section.share * cohort_count))
 
 
-def opened(trigger: Trigger, zone: str, now_us: int) -> Outage:
-    """The first stop of a cutoff has been read; its call waits until it is known how many there are."""
+def needed_in_common(cohort_count: int, section: ProductSection) -> int | None:
+    """So many stops at one cutoff have a common cause; None where a product does not ask."""
+    if section.peers is None:
+        return None
+    return peers.needed(cohort_count, section.peers.share, section.peers.min_customers)
+
+
+def fewest(cohort_count: int, section: ProductSection) -> int:
+    """With fewer stops than this of so many customers no call is ever held."""
+    alone, in_common = needed(cohort_count, section.guard), needed_in_common(cohort_count, section)
+    return alone if in_common is None else min(alone, in_common)
+
+
+def opened(trigger: Trigger, zone: str, now_us: int, *, is_lone: bool = False) -> Outage:
+    """The first stop of a cutoff has been read; its call waits until it is known how many there are.
+
+    `is_lone`: there cannot be so many that it would matter.
+    """
     return Outage(
         id=outage_id(trigger) or "",
         product=trigger.data.product,
@@ -85,55 +111,84 @@ def opened(trigger: Trigger, zone: str, now_us: int) -> Outage:
         cutoff_us=instant_of(trigger.data.cutoff_at or trigger.data.decided_at),
         day=trigger.data.day,
         zone=zone,
-        state="watching",
+        state="clear" if is_lone else "watching",
         stopped_count=0,
         cohort_count=0,
         opened_us=now_us,
         changed_us=now_us,
-        wake_us=now_us + QUIET_US,
+        wake_us=None if is_lone else now_us + LOOK_US,
     )
 
 
 def counted(outage: Outage, now_us: int) -> Outage:
     """One more stop of this cutoff."""
     grown = _changed(outage, now_us, stopped_count=outage.stopped_count + 1)
-    if outage.state != "watching":
-        return grown
-    return _changed(grown, now_us, wake_us=min(now_us + QUIET_US, outage.opened_us + WATCH_US_MAX))
+    # Of a common cause every call is told at once why it waits.
+    return _changed(grown, now_us, wake_us=now_us) if outage.state == "common" else grown
 
 
-def weighed(outage: Outage, cohort_count: int, section: GuardSection, now_us: int) -> Outage:
+def weighed(outage: Outage, cohort_count: int, section: ProductSection, now_us: int) -> Outage:
     """Whether so many of `cohort_count` customers are too many; holds from then on if so."""
     known = _changed(outage, now_us, cohort_count=cohort_count)
-    if outage.state not in ("watching", "clear") or outage.stopped_count < needed(cohort_count, section):
+    if outage.state not in ("watching", "clear", "common"):
         return known
-    return _changed(known, now_us, state="held", wake_us=now_us + section.hold // _MICROSECOND)
+    if outage.stopped_count >= needed(cohort_count, section.guard):
+        return _changed(known, now_us, state="held", wake_us=now_us + section.guard.hold // _MICROSECOND)
+    if outage.state != "common" and has_common_cause(known, section):
+        return _changed(known, now_us, state="common", wake_us=now_us)
+    return known
 
 
-def taken_back(outage: Outage, section: GuardSection, now_us: int) -> Outage:
+def has_common_cause(outage: Outage, section: ProductSection) -> bool:
+    """Whether one in so many customers stopped at this cutoff, whatever has become of it since."""
+    in_common = needed_in_common(outage.cohort_count, section)
+    return in_common is not None and outage.cohort_count > 0 and outage.stopped_count >= in_common
+
+
+def taken_back(outage: Outage, section: ProductSection, now_us: int) -> Outage:
     """One stop fewer: late events have shown that the customer was there."""
     fewer = _changed(outage, now_us, stopped_count=max(0, outage.stopped_count - 1))
-    if outage.state != "held" or fewer.stopped_count >= needed(outage.cohort_count, section):
-        return fewer
-    return _changed(fewer, now_us, state="dissolved", wake_us=now_us, closed_by="system")
+    if outage.state == "held" and fewer.stopped_count < needed(outage.cohort_count, section.guard):
+        return _changed(fewer, now_us, state="dissolved", wake_us=now_us, closed_by="system")
+    if outage.state == "common" and not has_common_cause(fewer, section):
+        return _changed(fewer, now_us, state="over", wake_us=now_us, closed_by="system")
+    return fewer
 
 
-def due(outage: Outage, now_us: int) -> Outage:
-    """What becomes of it when its time has come; the same where it has not."""
-    if outage.wake_us is None or outage.wake_us > now_us:
-        return outage
-    if outage.state == "watching":
-        return _changed(outage, now_us, state="clear")
-    if outage.state == "held":
-        return _changed(outage, now_us, state="unverified", closed_by="system")
-    return outage
+def looked(outage: Outage, now_us: int, *, can_be_many: bool) -> Outage:
+    """What becomes of a cutoff that is watched; `can_be_many`: as far as is known, so many stops may come."""
+    is_quiet = now_us >= min(outage.changed_us + QUIET_US, outage.opened_us + WATCH_US_MAX)
+    if is_quiet or not can_be_many:
+        return _changed(outage, now_us, state="clear", wake_us=now_us)
+    return msgspec.structs.replace(outage, wake_us=now_us + LOOK_US)
+
+
+def expired(outage: Outage, now_us: int) -> Outage:
+    """Nobody has said anything of a suspected outage in time."""
+    return _changed(outage, now_us, state="unverified", wake_us=now_us, closed_by="system")
+
+
+def waited(
+    outage: Outage, common_days: Collection[int], grace: timedelta, now_us: int, *, is_settled: bool
+) -> Outage:
+    """What the days after a common cause have shown; `common_days` are those that had one too, 1 the next.
+
+    `is_settled`: of the days that have passed nobody is still to be judged.
+    """
+    day = peers.release_day(0, {0, *common_days})
+    over_us = deadline_us(outage, day, grace) + WATCH_US_MAX
+    if now_us < over_us:
+        return msgspec.structs.replace(outage, wake_us=over_us)
+    if not is_settled and now_us < over_us + LAG_US_MAX:
+        return msgspec.structs.replace(outage, wake_us=now_us + WATCH_US_MAX)
+    return _changed(outage, now_us, state="over", wake_us=now_us, closed_by="system")
 
 
 def released(outage: Outage, actor: str, now_us: int) -> Outage:
     """A person says that the customers did stop. Doing it twice is once; raises Conflict when it is over."""
     if outage.state == "released":
         return outage
-    if outage.state != "held":
+    if outage.state not in ("held", "common"):
         raise Conflict(f"nothing is held any more: {outage.id} is {outage.state}", code="not_held")
     return _changed(outage, now_us, state="released", wake_us=now_us, closed_by=actor)
 
@@ -147,16 +202,29 @@ def _changed(outage: Outage, now_us: int, **values: object) -> Outage:
     return msgspec.structs.replace(outage, changed_us=now_us, **values)
 
 
-def deadlines_us(outage: Outage, zone: ZoneInfo, grace: timedelta) -> tuple[int, ...]:
-    """When customers with this cutoff are next judged: at it, if they have not been yet, or on a day after.
+def deadlines_us(outage: Outage, grace: timedelta) -> tuple[int, ...]:
+    """When customers with this cutoff are next judged: at it, if they were not yet, or on a day after."""
+    return tuple(deadline_us(outage, n, grace) for n in range(COHORT_DAYS + 1))
 
-    By local time and not by 24 hours, so that a change of clocks moves nobody into another cohort.
-    """
-    local = from_us(outage.cutoff_us).astimezone(zone)
-    grace_us = grace // _MICROSECOND
-    days = (local.date() + timedelta(days=n) for n in range(COHORT_DAYS + 1))
-    later = {instant_us(day, local.time(), zone) + grace_us for day in days}
-    return tuple(sorted(later | {outage.cutoff_us + grace_us}))
+
+def deadline_us(outage: Outage, day: int, grace: timedelta) -> int:
+    """When the cutoff so many days after this one is settled."""
+    return cutoff_after_us(outage, day) + grace // _MICROSECOND
+
+
+def cutoff_after_us(outage: Outage, day: int) -> int:
+    """The same cutoff so many days later: by local time and not by 24 hours, so that a change of clocks moves
+    nobody into another cohort."""
+    if day == 0:
+        return outage.cutoff_us
+    its_zone = zone(outage.zone)
+    local = from_us(outage.cutoff_us).astimezone(its_zone)
+    return instant_us(local.date() + timedelta(days=day), local.time(), its_zone)
+
+
+def id_after(outage: Outage, day: int) -> str:
+    """The outage of the same product, rule and cutoff so many days later."""
+    return f"{outage.product}/{outage.rule}/{rfc3339(cutoff_after_us(outage, day))}"
 
 
 def silence_trigger(outage: Outage, now_us: int) -> Trigger:

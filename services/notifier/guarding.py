@@ -1,19 +1,19 @@
 """The outage guard at work: weighs the stops of a batch, and lets calls go when their time has come."""
 
 from collections.abc import Collection, Iterable, Sequence
-from datetime import date
+from datetime import date, timedelta
 
 import structlog
-from sqlalchemy import RowMapping, func, select
+from sqlalchemy import RowMapping, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.notifier import guard, store
+from services.notifier import cohorts, guard, store
 from services.notifier.guard import SILENCE, Outage, outage_id
 from services.notifier.ledger import Ledger
+from services.notifier.peers import HELD_DAYS_MAX, release_day
 from services.notifier.routing import is_stop
-from services.notifier.tasks import SYSTEM, Outcome, finish
-from services.notifier.turns import freed, raised
-from services.notifier.zones import zone
+from services.notifier.tasks import PEERS, SYSTEM, Outcome, finish
+from services.notifier.turns import freed, raised, waits
 from shared import schema
 from shared.config import AbsenceRuleSection, Config, ProductSection
 from shared.database import Database
@@ -26,7 +26,6 @@ CALLS_MAX = 200
 """So many calls are let go in one transaction."""
 
 _o = schema.outages.c
-_c = schema.customers.c
 
 
 # While triggers are read
@@ -37,14 +36,29 @@ async def watch(
 ) -> dict[str, Outage]:
     """Gathers, before these triggers are folded, the outages to which they may belong."""
     products = sorted({trigger.data.product for trigger in triggers})
-    guarded = {p for p in products if await _is_guarded(connection, p, _section(config, p))}
-    first: dict[str, Trigger] = {}
+    guarded = {p for p in products if await cohorts.is_guarded(connection, p, _section(config, p))}
+    together: dict[str, list[Trigger]] = {}
     for trigger in triggers:
         if trigger.data.product in guarded and (key := outage_id(trigger)) is not None:
-            first.setdefault(key, trigger)
-    stops = [t for t in first.values() if is_stop(t, _section(config, t.data.product))]
-    await _make(connection, [guard.opened(t, _zone(t, config), now_us) for t in stops])
-    return await _locked(connection, first)
+            together.setdefault(key, []).append(trigger)
+    known = await _locked(connection, together)
+    new = [some for key, some in together.items() if key not in known]
+    await _make(connection, [o for some in new if (o := await _opened(connection, some, config, now_us))])
+    return known | await _locked(connection, together.keys() - known.keys())
+
+
+async def _opened(
+    connection: AsyncConnection, triggers: Sequence[Trigger], config: Config, now_us: int
+) -> Outage | None:
+    """The outage that these triggers of one cutoff begin; None where none of them is a stop."""
+    section = _section(config, triggers[0].data.product)
+    stops = [trigger for trigger in triggers if is_stop(trigger, section)]
+    if not stops:
+        return None
+    watched = guard.opened(stops[0], _zone(stops[0], config), now_us)
+    if await cohorts.can_be_many(connection, watched, section, len({stop.id for stop in stops})):
+        return watched
+    return guard.opened(stops[0], watched.zone, now_us, is_lone=True)
 
 
 async def _make(connection: AsyncConnection, outages: Sequence[Outage]) -> None:
@@ -63,10 +77,12 @@ async def weigh(connection: AsyncConnection, ledger: Ledger, config: Config, now
     for key in sorted(ledger.changed_outages):
         outage = ledger.outages[key]
         section = _section(config, outage.product)
-        if outage.state not in ("watching", "clear") or outage.stopped_count < section.guard.min_customers:
+        if outage.state not in ("watching", "clear", "common"):
             continue
-        cohort_count = outage.stopped_count + await _to_be_judged(connection, outage, section)
-        weighed = guard.weighed(outage, cohort_count, section.guard, now_us)
+        if outage.stopped_count < guard.fewest(0, section):
+            continue
+        cohort_count = outage.stopped_count + await cohorts.to_be_judged(connection, outage, section)
+        weighed = guard.weighed(outage, cohort_count, section, now_us)
         ledger.put_outage(weighed)
         if weighed.state == "held":
             _announce(ledger, weighed, config, now_us)
@@ -82,22 +98,6 @@ def _announce(ledger: Ledger, outage: Outage, config: Config, now_us: int) -> No
         ledger.take(raised(None, trigger, guard.silence_plan(outage, config, now_us), now_us), now_us)
 
 
-async def _is_guarded(connection: AsyncConnection, product: str, section: ProductSection) -> bool:
-    """Whether a product has so many customers that the guard could ever hold: else no call waits for it."""
-    row = select(_c.customer_id).where(_c.product == product).offset(section.guard.min_customers - 1).limit(1)
-    return (await connection.execute(row)).first() is not None
-
-
-async def _to_be_judged(connection: AsyncConnection, outage: Outage, section: ProductSection) -> int:
-    """Customers with this cutoff who have not stopped: they are next judged at it, or on a day after."""
-    rule = section.rules.get(outage.rule)
-    if not isinstance(rule, AbsenceRuleSection):
-        return 0
-    deadlines = guard.deadlines_us(outage, zone(outage.zone), rule.grace)
-    query = select(func.count()).where(_c.product == outage.product, _c.due_us.in_(deadlines))
-    return int((await connection.execute(query)).scalar_one())
-
-
 def _section(config: Config, product: str) -> ProductSection:
     return config.products.get(product, ProductSection())
 
@@ -111,23 +111,80 @@ async def due(connection: AsyncConnection, now_us: int) -> list[str]:
     return list((await connection.execute(query)).scalars())
 
 
+async def next_wake_us(connection: AsyncConnection) -> int | None:
+    """When the next outage changes by itself."""
+    query = select(_o.wake_us).where(_o.wake_us.is_not(None)).order_by(_o.wake_us).limit(1)
+    return (await connection.execute(query)).scalar_one_or_none()
+
+
 async def advance(connection: AsyncConnection, outage_id: str, config: Config, now_us: int) -> Ledger:
     """Moves one outage on, and lets some of its calls go where it holds them no longer.
 
     Outages are locked before tasks, here as in a batch that reads stops.
     """
     outage = (await _locked(connection, [outage_id])).get(outage_id)
-    if outage is None:
+    if outage is None or outage.wake_us is None or outage.wake_us > now_us:
         return Ledger(channels=config.channels)
-    moved = guard.due(outage, now_us)
+    section = _section(config, outage.product)
+    if outage.state == "common" and (waiting := await _held_calls(connection, outage_id, untold=True)):
+        return await _tell(connection, outage, waiting, config, now_us)
+    moved = await _moved(connection, outage, section, now_us)
     if moved.is_holding:
-        return Ledger(channels=config.channels)
-    task_ids = await _held_calls(connection, outage_id)
+        ledger = Ledger(channels=config.channels)
+        ledger.outages[outage_id] = outage
+        ledger.put_outage(moved)
+        return ledger
+    return await _let_go(connection, outage, moved, config, now_us)
+
+
+async def _moved(connection: AsyncConnection, outage: Outage, section: ProductSection, now_us: int) -> Outage:
+    """What has become of an outage whose time has come."""
+    match outage.state:
+        case "watching":
+            can_be_many = await cohorts.can_be_many(connection, outage, section, outage.stopped_count)
+            return guard.looked(outage, now_us, can_be_many=can_be_many)
+        case "common":
+            return await _waited(connection, outage, section, now_us)
+        case "held":
+            return guard.expired(outage, now_us)
+        case _:
+            return outage
+
+
+async def _waited(
+    connection: AsyncConnection, outage: Outage, section: ProductSection, now_us: int
+) -> Outage:
+    rule = section.rules.get(outage.rule)
+    grace = rule.grace if isinstance(rule, AbsenceRuleSection) else timedelta()
+    ids = {guard.id_after(outage, day): day for day in range(1, HELD_DAYS_MAX + 1)}
+    rows = await connection.execute(select(schema.outages).where(_o.id.in_(ids)))
+    later = [_from_row(row) for row in rows.mappings()]
+    common = {ids[one.id] for one in later if guard.has_common_cause(one, section)}
+    last_day = release_day(0, {0, *common})
+    is_settled = await cohorts.unjudged(connection, outage, last_day, section) == 0
+    return guard.waited(outage, common, grace, now_us, is_settled=is_settled)
+
+
+async def _tell(
+    connection: AsyncConnection, outage: Outage, task_ids: Sequence[str], config: Config, now_us: int
+) -> Ledger:
+    """Writes on calls that wait for the days after a common cause why they do."""
+    ledger = await store.ledger_of(connection, task_ids, config.channels)
+    for task_id in task_ids:
+        if (task := ledger.task(task_id)) is not None and task.held == outage.id:
+            ledger.take(waits(task, outage.stopped_count, outage.cohort_count, now_us), now_us)
+    return ledger
+
+
+async def _let_go(
+    connection: AsyncConnection, outage: Outage, moved: Outage, config: Config, now_us: int
+) -> Ledger:
+    task_ids = await _held_calls(connection, outage.id)
     notice_id = guard.silence_trigger(outage, now_us).id
     ledger = await store.ledger_of(connection, [*task_ids, notice_id], config.channels)
     if moved.state == "dissolved":
         settle_notice(ledger, moved, SYSTEM, "product_problem", now_us)
-    ledger.outages[outage_id] = outage
+    ledger.outages[outage.id] = outage
     for task_id in task_ids:
         task = ledger.task(task_id)
         if task is not None and task.held is not None:
@@ -143,9 +200,11 @@ async def advance(connection: AsyncConnection, outage_id: str, config: Config, n
     return ledger
 
 
-async def _held_calls(connection: AsyncConnection, outage_id: str) -> list[str]:
+async def _held_calls(connection: AsyncConnection, outage_id: str, *, untold: bool = False) -> list[str]:
+    """Open calls that it holds, some at a time; `untold`: those that do not say yet why they wait."""
     t = schema.tasks.c
-    query = select(t.id).where(t.held == outage_id, t.closed_us.is_(None)).order_by(t.id).limit(CALLS_MAX)
+    keys = [outage_id] if untold else [outage_id, PEERS + outage_id]
+    query = select(t.id).where(t.held.in_(keys), t.closed_us.is_(None)).order_by(t.id).limit(CALLS_MAX)
     return list((await connection.execute(query)).scalars())
 
 
@@ -154,7 +213,7 @@ async def _held_calls(connection: AsyncConnection, outage_id: str) -> list[str]:
 
 async def held(connection: AsyncConnection, product: str | None = None) -> list[Outage]:
     """The outages that hold calls now, oldest first."""
-    query = select(schema.outages).where(_o.state == "held").order_by(_o.opened_us)
+    query = select(schema.outages).where(_o.state.in_(("held", "common"))).order_by(_o.opened_us)
     if product is not None:
         query = query.where(_o.product == product)
     return [_from_row(row) for row in (await connection.execute(query)).mappings()]

@@ -174,7 +174,7 @@ def _count(ledger: Ledger, trigger: Trigger, config: Config, now_us: int) -> boo
         ledger.put_outage(counted(outage, now_us))
         return True
     if trigger.type.endswith(RETRACTED_SUFFIX) and data.stopped_id in ledger.known:
-        ledger.put_outage(taken_back(outage, section.guard, now_us))
+        ledger.put_outage(taken_back(outage, section, now_us))
         return True
     return False
 

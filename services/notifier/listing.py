@@ -5,18 +5,19 @@ in order, and of each no more tasks are read than are shown.
 """
 
 from collections.abc import Iterable, Sequence
-from typing import Literal
+from typing import Literal, get_args
 
 import msgspec
 
 from services.notifier.contact import Contact, next_contact
 from services.notifier.zones import local_day, zone
 
-Waiting = Literal["", "held", "snoozed"]
-"""What a live task waits for besides its window: nothing, the outage guard, or whoever put it off."""
+Waiting = Literal["", "held", "peers", "snoozed"]
+"""What a live task waits for besides its window: nothing, the outage guard, the days after a common cause, or
+whoever put it off."""
 
-PartKey = Literal["now", "held", "later", "days", "snoozed"]
-PART_KEYS: tuple[PartKey, ...] = ("now", "held", "later", "days", "snoozed")
+PartKey = Literal["now", "held", "peers", "later", "days", "snoozed"]
+PART_KEYS: tuple[PartKey, ...] = get_args(PartKey)
 
 
 class Group(msgspec.Struct, frozen=True, kw_only=True):
@@ -89,10 +90,8 @@ def parts_of(groups: Iterable[Group], now_us: int) -> tuple[Part, ...]:
 
 
 def _part(group: Group, opening: Opening, now_us: int) -> PartKey:
-    if group.waiting == "snoozed":
-        return "snoozed"
-    if group.waiting == "held":
-        return "held"
+    if group.waiting != "":
+        return group.waiting
     if opening.is_open:
         return "now"
     customer_zone = zone(group.contact.zone)

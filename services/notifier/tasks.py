@@ -28,6 +28,9 @@ LIVE_STATES: tuple[State, ...] = ("open", "notified", "acknowledged", "snoozed")
 UNTOUCHED_STATES: tuple[State, ...] = ("open", "notified")
 
 SYSTEM = "system"
+PEERS = "peers:"
+"""Before the outage in a task's `held`: it waits for the days after a common cause, and says so."""
+
 NOTE_CHARS_MAX = 4_000
 SNOOZE_US_MAX = 92 * 86_400_000_000
 
@@ -37,6 +40,13 @@ class Raised(msgspec.Struct, frozen=True):
 
     id: str
     day: date
+
+
+class Peers(msgspec.Struct, frozen=True):
+    """So many like customers, of so many, stopped at the same cutoff: something common may be behind it."""
+
+    stopped_count: int
+    cohort_count: int
 
 
 class Task(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -62,6 +72,7 @@ class Task(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     closed_by: str | None = None
     cancelled: Literal["resumed", "retracted"] | None = None
     held: str | None = None
+    peers: Peers | None = None
     unverified: bool = False
 
     @property

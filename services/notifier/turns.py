@@ -9,10 +9,12 @@ import msgspec
 
 from services.notifier.plans import Plan, planned_anew
 from services.notifier.tasks import (
+    PEERS,
     SYSTEM,
     UNTOUCHED_STATES,
     Announcement,
     Note,
+    Peers,
     Raised,
     Step,
     Task,
@@ -108,6 +110,13 @@ def woken(task: Task, now_us: int) -> Step:
         return _escalated(task, now_us)
     expired = altered(task, now_us, state="expired", closed_us=now_us, closed_by=SYSTEM)
     return Step(task=expired, notes=(Note(change="expired"),), withdraws="all")
+
+
+def waits(task: Task, stopped_count: int, cohort_count: int, now_us: int) -> Step:
+    """Many like customers stopped with this one: its call waits for what the days after show."""
+    peers = Peers(stopped_count, cohort_count)
+    waiting = altered(task, now_us, held=f"{PEERS}{task.held}", peers=peers)
+    return Step(task=waiting, notes=(Note(change="waits", detail=f"{stopped_count} / {cohort_count}"),))
 
 
 def freed(task: Task, now_us: int, *, actor: str, unverified: bool, is_told: bool) -> Step:

@@ -67,6 +67,7 @@ class Notifier:
 
     def _announce(self) -> None:
         self.sender.wake()
+        self.timekeeper.wake()
         for listener in self._listeners:
             listener()
 

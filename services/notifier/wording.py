@@ -8,7 +8,7 @@ import msgspec
 
 from services.notifier.guard import SILENCE
 from services.notifier.routing import RETRACTED_SUFFIX
-from services.notifier.tasks import Task
+from services.notifier.tasks import Peers, Task
 from services.notifier.trouble import DISABLED
 from services.notifier.words import Words
 from services.notifier.zones import instant_of, zone
@@ -113,7 +113,9 @@ def window(task: Task, words: Words) -> str:
 
 
 def problems(task: Task, words: Words) -> tuple[str, ...]:
-    """What is wrong with the settings behind this task, for whoever can set them right."""
+    """What to know before calling: what else may be behind the silence, and which settings do not fit."""
+    peers = task.peers
+    silent = () if peers is None else (peers_said(peers, words, is_waiting=task.held is not None),)
     csm = task.trigger.data.customer.csm or ""
     said = {
         "unknown_csm": words.say("The customer's CSM %(csm)s is not in the configuration.", csm=csm),
@@ -124,7 +126,22 @@ def problems(task: Task, words: Words) -> tuple[str, ...]:
         "no_backup": words.say("There is no backup to escalate to."),
         "no_lead": words.say("There is no lead to escalate to."),
     }
-    return tuple(said[code] for code in task.plan.problems if code in said)
+    return (*silent, *(said[code] for code in task.plan.problems if code in said))
+
+
+def peers_said(peers: Peers, words: Words, *, is_waiting: bool) -> str:
+    """Why a call waits, or waited, for what the days after show."""
+    counts = {"stopped": peers.stopped_count, "all": peers.cohort_count}
+    if is_waiting:
+        return words.say(
+            "%(stopped)s of %(all)s customers fell silent at once: a holiday, or the weather? Who is still"
+            " silent after two ordinary days is called.",
+            **counts,
+        )
+    return words.say(
+        "%(stopped)s of %(all)s customers fell silent at once. This one was still silent days later.",
+        **counts,
+    )
 
 
 def reasons(trigger: Trigger, words: Words) -> tuple[str, ...]:

@@ -4,12 +4,13 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import Select, insert, select, text, update
 
-from services.notifier import board, channel_rows, guarding, outgoing, sent, store
+from services.notifier import board, channel_rows, cohorts, guarding, outgoing, sent, store
 from services.notifier.announce import Delivery
 from services.notifier.board import TaskFilter
 from services.notifier.ledger import Ledger, take_trigger
@@ -402,3 +403,31 @@ async def test_two_partitions_of_one_sweep_count_in_the_same_outage(database: Da
         await store.write(connection, ledger)
         assert await guarding.due(connection, NOON + 9_000_000) == []
     assert len(await claimed(database, NOON + 3_000_000, {"cs-slack": 50, "phone": 50})) == 20
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        cohorts.judged_at("reserve", [NOON + n * DAY for n in range(9)]),
+        cohorts.judged_by("reserve", NOON),
+    ],
+    ids=["at", "by"],
+)
+async def test_a_cohort_is_counted_in_its_index(database: Database, query: Select[Any]) -> None:
+    rows = [
+        {
+            "product": f"p-{n % 50}" if n % 10 else "reserve",
+            "customer_id": f"c-{n}",
+            "partition": n % 24,
+            "due_us": NOON + (n % 20) * DAY // 2,
+            "state": b"s" * 400,
+        }
+        for n in range(4000)
+    ]
+    async with database.begin() as connection:
+        await connection.execute(insert(schema.customers), rows)
+        await connection.execute(text("ANALYZE"))
+        said = query.compile(dialect=connection.dialect, compile_kwargs={"literal_binds": True})
+        explain = "EXPLAIN QUERY PLAN" if connection.dialect.name == "sqlite" else "EXPLAIN"
+        plan = "\n".join(str(row) for row in await connection.execute(text(f"{explain} {said}")))
+    assert "customers_judged" in plan

@@ -11,7 +11,7 @@ from services.notifier.guard import SILENCE, outage_id
 from services.notifier.ledger import HistoryLine
 from services.notifier.listing import Opening, opening_of
 from services.notifier.render import dialled
-from services.notifier.tasks import SYSTEM, Outcome, Task
+from services.notifier.tasks import PEERS, SYSTEM, Outcome, Task
 from services.notifier.words import Words
 from services.notifier.zones import instant_of, local_day, zone
 from shared.config import CsmSection
@@ -91,7 +91,8 @@ def badges(task: Task, words: Words, csms: Mapping[str, CsmSection]) -> tuple[tu
     if task.escalated_us is not None and task.state in ("open", "notified"):
         found.append(("escalated", words.say("escalated")))
     if task.held is not None:
-        found.append(("held", words.say("held: outage?")))
+        is_common = task.held.startswith(PEERS)
+        found.append(("held", words.say("waits: common cause?") if is_common else words.say("held: outage?")))
     if task.unverified:
         found.append(("unverified", words.say("unverified")))
     if task.plan.problems:
@@ -211,6 +212,7 @@ def trail_line(
         "retracted": words.say("Stop taken back"),
         "expired": words.say("Expired untouched"),
         "held": words.say("Held by the outage guard"),
+        "waits": words.say("Waits: many fell silent at once"),
         "released": words.say("Released"),
     }
     known_outcomes: dict[str, str] = dict(outcomes(words))

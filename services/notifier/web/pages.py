@@ -272,6 +272,7 @@ def _title(key: str, words: Words) -> str:
     titles: Mapping[str, str] = {
         "now": words.say("Call now"),
         "held": words.say("Held: the product may be down"),
+        "peers": words.say("Waiting: many fell silent at once"),
         "later": words.say("Later today"),
         "days": words.say("On another day"),
         "snoozed": words.say("Snoozed"),

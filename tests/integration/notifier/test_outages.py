@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-from sqlalchemy import insert
+from sqlalchemy import insert, update
 
 from services.notifier import guarding
 from services.notifier.guard import SILENCE, Outage
@@ -15,9 +15,10 @@ from shared import schema
 from shared.config import Config
 from shared.errors import Conflict, NotFound
 from shared.triggers import Trigger
-from tests.integration.notifier.world import World, world
+from tests.integration.notifier.world import World, on_record, world
 from tests.unit.notifier.cases import MINUTE, at, config, resumption, retraction, stop
 
+JUDGED_TODAY = at("2026-03-02T14:15+09:00")
 JUDGED_TOMORROW = at("2026-03-03T14:15+09:00")
 OTHER_CUTOFF = at("2026-03-03T18:15+09:00")
 KEY = "reserve/usage-stopped/2026-03-02T05:00:00Z"
@@ -25,10 +26,21 @@ KEY = "reserve/usage-stopped/2026-03-02T05:00:00Z"
 
 @asynccontextmanager
 async def product(
-    path: Path, config_: Config | None = None, *, still_used: int, of_other_cutoff: int = 0, **section: object
+    path: Path,
+    config_: Config | None = None,
+    *,
+    still_used: int,
+    unjudged: int = 0,
+    of_other_cutoff: int = 0,
+    **section: object,
 ) -> AsyncIterator[World]:
-    """A product whose remaining customers are judged next at the same cutoff, or at another."""
+    """A product whose remaining customers are judged next at the same cutoff, or at another.
+
+    `unjudged`: so many have not been judged at today's cutoff yet.
+    """
+    section = {"peers": None, **section}
     rows = [(f"u-{n}", JUDGED_TOMORROW) for n in range(still_used)]
+    rows += [(f"n-{n}", JUDGED_TODAY) for n in range(unjudged)]
     rows += [(f"o-{n}", OTHER_CUTOFF) for n in range(of_other_cutoff)]
     async with world(path, config_ or config(**section)) as here:
         async with here.database.begin() as connection:
@@ -68,8 +80,42 @@ async def test_a_small_products_stop_waits_for_nothing(tmp_path: Path) -> None:
         assert len(here.receivers.requests) == 2
 
 
-async def test_a_lone_stop_of_a_large_product_goes_out_within_seconds(tmp_path: Path) -> None:
+async def test_a_lone_stop_of_a_large_product_goes_out_at_once_when_everybody_is_judged(
+    tmp_path: Path,
+) -> None:
     async with product(tmp_path, still_used=100) as here:
+        await here.read(stop())
+        await here.send()
+        assert len(here.receivers.requests) == 2
+        assert (await outage(here)).state == "clear"
+
+
+async def test_it_goes_out_as_soon_as_too_few_are_left_to_be_judged(tmp_path: Path) -> None:
+    async with product(tmp_path, still_used=60, unjudged=40) as here:
+        await here.read(stop())
+        await here.after(seconds=0.5)
+        assert here.receivers.requests == []
+        judged = update(schema.customers).where(schema.customers.c.customer_id.like("n-%"))
+        async with here.database.begin() as connection:
+            await connection.execute(judged.values(due_us=JUDGED_TOMORROW))
+        await here.after(seconds=0.25)
+        assert len(here.receivers.requests) == 2
+
+
+async def test_stops_decided_and_not_read_yet_are_waited_for(tmp_path: Path) -> None:
+    async with product(tmp_path, still_used=70) as here:
+        await on_record(here.database, *stops(40), now_us=here.clock.now_us())
+        await here.read(stop())
+        await here.after(seconds=1)
+        assert here.receivers.requests == []
+        await here.publish(*stops(30))
+        while await here.notifier.intake.step():
+            pass
+        assert (await outage(here)).state == "held"
+
+
+async def test_where_it_cannot_be_told_a_lone_stop_goes_out_within_seconds(tmp_path: Path) -> None:
+    async with product(tmp_path, still_used=60, unjudged=40) as here:
         await here.read(stop())
         await here.send()
         assert here.receivers.requests == []
@@ -109,7 +155,7 @@ async def test_the_same_stops_read_again_are_not_counted_again(tmp_path: Path) -
     async with product(tmp_path, still_used=80) as here:
         await here.read(*stops(20), *stops(20))
         await here.read(*stops(20))
-        assert ((await outage(here)).stopped_count, (await outage(here)).state) == (20, "watching")
+        assert ((await outage(here)).stopped_count, (await outage(here)).state) == (20, "clear")
 
 
 async def test_stops_that_no_playbook_wants_count_all_the_same(tmp_path: Path) -> None:

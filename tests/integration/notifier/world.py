@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import insert, select
+from sqlalchemy import insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.notifier import board, store
@@ -27,7 +27,7 @@ from shared.events import TOPIC_TRIGGERS, record_key
 from shared.log import Message
 from shared.triggers import Trigger, encode_trigger
 from tests.fakes.log import MemoryLog
-from tests.unit.notifier.cases import config
+from tests.unit.notifier.cases import DAY, config
 
 START = datetime.fromisoformat("2026-03-02T14:15:00+09:00")
 OK = Answer(status=200, body=b"ok")
@@ -57,7 +57,7 @@ class Receivers:
         return
 
 
-async def on_record(database: Database, *triggers: Trigger) -> None:
+async def on_record(database: Database, *triggers: Trigger, now_us: int = 0) -> None:
     """The rows that the evaluator writes before it publishes them."""
     async with database.begin() as connection:
         for trigger in triggers:
@@ -67,7 +67,7 @@ async def on_record(database: Database, *triggers: Trigger) -> None:
                 "product": trigger.data.product,
                 "customer_id": trigger.data.customer.id,
                 "value": encode_trigger(trigger),
-                "created_us": 0,
+                "created_us": now_us,
                 "sent_us": 0,
             }
             await connection.execute(
@@ -104,7 +104,7 @@ class World:
             key = None
             if isinstance(trigger, Trigger):
                 key = record_key(trigger.data.product, trigger.data.customer.id)
-                await on_record(self.parts.database, trigger)
+                await on_record(self.parts.database, trigger, now_us=self.clock.now_us())
                 trigger = encode_trigger(trigger)
             await self.log.append(TOPIC_TRIGGERS, [Message(key=key or b"?/?", value=trigger)])
 
@@ -124,6 +124,12 @@ class World:
         while await self.notifier.timekeeper.step():
             pass
         await self.send()
+
+    async def settle_everybody(self) -> None:
+        """As if the evaluator had judged every customer up to now."""
+        judged_us = self.clock.now_us() + DAY
+        async with self.database.begin() as connection:
+            await connection.execute(update(schema.customers).values(due_us=judged_us))
 
     async def tasks(self, **wanted: Any) -> Sequence[Task]:
         async with self.database.read() as connection:

@@ -5,15 +5,16 @@ from datetime import timedelta
 import pytest
 
 from services.notifier import guard
-from services.notifier.guard import QUIET_US, WATCH_US_MAX, Outage
-from services.notifier.routing import zone
+from services.notifier.guard import LAG_US_MAX, LOOK_US, QUIET_US, WATCH_US_MAX, Outage
 from shared.clock import rfc3339
-from shared.config import GuardSection
+from shared.config import PeersSection, ProductSection
 from shared.errors import Conflict
 from shared.triggers import decode_trigger, encode_trigger
 from tests.unit.notifier.cases import HOUR, NOON, at, config, stop
 
-SECTION = GuardSection()  # 30 %, 20 customers at least, held for two hours
+SECTION = ProductSection(peers=None)  # 30 %, 20 customers at least, held for two hours
+BOTH = ProductSection(peers=PeersSection())  # and 5 %, 5 customers at least, for a common cause
+GRACE = timedelta(minutes=15)
 SECOND = 1_000_000
 
 
@@ -33,7 +34,7 @@ def held(stopped_count: int = 30, cohort_count: int = 100) -> Outage:
     [(20, 20), (66, 20), (67, 21), (100, 30), (101, 31), (10_000, 3000)],  # 0.3 x 67 = 20.1
 )
 def test_too_many_is_a_share_of_the_cohort_and_never_a_handful(cohort_count: int, needed: int) -> None:
-    assert guard.needed(cohort_count, SECTION) == needed
+    assert guard.needed(cohort_count, SECTION.guard) == needed
 
 
 def test_one_stop_fewer_than_too_many_is_not_held() -> None:
@@ -44,19 +45,27 @@ def test_one_stop_fewer_than_too_many_is_not_held() -> None:
 def test_a_lone_stop_goes_out_when_the_sweep_is_over() -> None:
     watching = outage(1)
     assert watching.is_holding
-    assert guard.due(watching, NOON + QUIET_US - 1) is watching
-    assert guard.due(watching, NOON + QUIET_US).state == "clear"
+    still = guard.looked(watching, NOON + QUIET_US - 1, can_be_many=True)
+    assert (still.state, still.wake_us) == ("watching", NOON + QUIET_US - 1 + LOOK_US)
+    assert guard.looked(still, NOON + QUIET_US, can_be_many=True).state == "clear"
+
+
+def test_a_lone_stop_goes_out_at_once_when_no_more_can_come() -> None:
+    assert guard.looked(outage(1), NOON + LOOK_US, can_be_many=False).state == "clear"
+    lone = guard.opened(stop(), "Asia/Tokyo", NOON, is_lone=True)
+    assert (lone.state, lone.is_holding, lone.wake_us) == ("clear", False, None)
 
 
 def test_a_sweep_that_goes_on_is_not_waited_for_longer_than_seconds() -> None:
     watching = outage(1)
     for n in range(1, 30):
         watching = guard.counted(watching, NOON + n * SECOND)
-    assert watching.wake_us == NOON + WATCH_US_MAX
+    assert guard.looked(watching, NOON + WATCH_US_MAX - 1, can_be_many=True).state == "watching"
+    assert guard.looked(watching, NOON + WATCH_US_MAX, can_be_many=True).state == "clear"
 
 
 def test_a_sweep_that_turns_out_too_large_is_held_from_then_on() -> None:
-    clear = guard.due(outage(1), NOON + QUIET_US)
+    clear = guard.looked(outage(1), NOON + QUIET_US, can_be_many=True)
     for _ in range(29):
         clear = guard.counted(clear, NOON + 60 * SECOND)
     assert guard.weighed(clear, 100, SECTION, NOON + 60 * SECOND).state == "held"
@@ -65,8 +74,7 @@ def test_a_sweep_that_turns_out_too_large_is_held_from_then_on() -> None:
 def test_held_calls_go_out_unverified_when_nobody_says_anything() -> None:
     waiting = held()
     assert waiting.wake_us == NOON + 2 * HOUR
-    assert guard.due(waiting, NOON + 2 * HOUR - 1).state == "held"
-    assert guard.due(waiting, NOON + 2 * HOUR).state == "unverified"
+    assert guard.expired(waiting, NOON + 2 * HOUR).state == "unverified"
 
 
 def test_late_events_dissolve_it() -> None:
@@ -83,7 +91,7 @@ def test_a_person_releases_it_once() -> None:
 
 def test_what_holds_nothing_is_not_released() -> None:
     with pytest.raises(Conflict, match="is unverified"):
-        guard.released(guard.due(held(), NOON + 2 * HOUR), "csm-2", NOON)
+        guard.released(guard.expired(held(), NOON + 2 * HOUR), "csm-2", NOON)
     with pytest.raises(Conflict, match="is watching"):
         guard.released(outage(1), "csm-2", NOON)
 
@@ -102,7 +110,7 @@ def test_stops_belong_together_by_product_rule_and_cutoff() -> None:
 
 
 def test_the_cohort_is_judged_at_the_same_local_time_on_the_following_days() -> None:
-    found = guard.deadlines_us(outage(), zone("Asia/Tokyo"), timedelta(minutes=15))
+    found = guard.deadlines_us(outage(), GRACE)
     assert [rfc3339(us) for us in found[:2]] == ["2026-03-02T05:15:00Z", "2026-03-03T05:15:00Z"]
     assert len(found) == 9
 
@@ -123,7 +131,7 @@ def test_a_change_of_clocks_moves_nobody_into_another_cohort() -> None:
         changed_us=0,
         wake_us=None,
     )
-    found = guard.deadlines_us(saturday, zone("Europe/Berlin"), timedelta(0))
+    found = guard.deadlines_us(saturday, timedelta(0))
     assert [rfc3339(us) for us in found[:2]] == ["2026-03-28T13:00:00Z", "2026-03-29T12:00:00Z"]
 
 
@@ -143,3 +151,55 @@ def test_the_notice_goes_to_the_lead_where_calls_would_have_been_announced_to_pe
     assert (plan.owner, plan.channels) == ("csm-2", ("cs-slack",))
     chosen = guard.silence_plan(held(), config(guard={"send": ["phone"]}), NOON)
     assert chosen.channels == ("phone",)
+
+
+# A common cause
+
+
+def common(stopped_count: int = 12, cohort_count: int = 200) -> Outage:
+    return guard.weighed(outage(stopped_count), cohort_count, BOTH, NOON)
+
+
+def test_one_customer_in_twenty_has_a_common_cause_and_one_in_three_an_outage() -> None:
+    states = [guard.weighed(outage(n), 100, BOTH, NOON).state for n in (4, 5, 29, 30)]
+    assert states == ["watching", "common", "common", "held"]
+
+
+def test_a_product_that_does_not_ask_for_common_causes_has_none() -> None:
+    assert guard.weighed(outage(29), 100, SECTION, NOON).state == "watching"
+
+
+def test_a_common_cause_that_grows_becomes_a_suspected_outage() -> None:
+    grown = common(29, 100)
+    for _ in range(1):
+        grown = guard.counted(grown, NOON + SECOND)
+    assert grown.wake_us == NOON + SECOND  # the newcomer is told why it waits
+    assert guard.weighed(grown, 100, BOTH, NOON + SECOND).state == "held"
+
+
+def test_calls_wait_for_two_ordinary_days_after_a_common_cause() -> None:
+    # NOON is 14:15 on 2 March, the settling of its cutoff; those of the 3rd and 4th follow at 14:15.
+    second_day = at("2026-03-04T14:15+09:00") + WATCH_US_MAX
+    waiting = guard.waited(common(), (), GRACE, NOON, is_settled=True)
+    assert (waiting.state, waiting.wake_us) == ("common", second_day)
+    assert guard.waited(waiting, (), GRACE, second_day, is_settled=True).state == "over"
+
+
+def test_another_common_day_in_between_makes_them_wait_longer() -> None:
+    longer = guard.waited(common(), (1,), GRACE, at("2026-03-04T14:16+09:00"), is_settled=True)
+    assert (longer.state, longer.wake_us) == ("common", at("2026-03-05T14:15+09:00") + WATCH_US_MAX)
+
+
+def test_a_day_that_is_not_settled_is_waited_for_but_not_for_ever() -> None:
+    over_us = at("2026-03-04T14:15+09:00") + WATCH_US_MAX
+    assert guard.waited(common(), (), GRACE, over_us, is_settled=False).state == "common"
+    assert guard.waited(common(), (), GRACE, over_us + LAG_US_MAX, is_settled=False).state == "over"
+
+
+def test_late_events_that_take_the_stops_back_end_a_common_cause() -> None:
+    fewer = guard.taken_back(common(10, 200), BOTH, NOON)
+    assert (fewer.state, fewer.wake_us) == ("over", NOON)
+
+
+def test_a_person_releases_calls_that_wait_for_a_common_cause() -> None:
+    assert guard.released(common(), "csm-2", NOON).state == "released"
