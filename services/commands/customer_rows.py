@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from services.commands.tables import Rejections, Row, Table, check_utf8
+from services.commands.tables import Rejections, Row, Table
 from services.ingest.customer_rows import COLUMNS, ID_COLUMN, parse_customer_row
 from services.ingest.customers import parse_profile
 from services.ingest.limits import check_id
@@ -20,9 +20,6 @@ def customers(table: Table, rejected: Rejections) -> Iterator[tuple[str, Profile
 
 
 def _customer(row: Row, *, is_csv: bool) -> tuple[str, Profile]:
-    for column, value in row.items():
-        if isinstance(value, str):
-            check_utf8(value, column)
     if is_csv:
         return parse_customer_row(row)
     fields = dict(row)

@@ -114,20 +114,18 @@ async def _customer_batches(
     from services.ingest.customer_rows import COLUMNS, ID_COLUMN
 
     rows = table.rows(rejected, required=(ID_COLUMN,), known=COLUMNS)
-    # Rows without anything in them are no customers, and the service would not count them.
-    filled = ((line, row) for line, row in rows if any(row.values()))
-    first = next(filled, None)
+    first = next(rows, None)
     if first is None:
         return
     if table.is_csv:
         heading = _csv_line(first[1].keys())
-        texts = ((line, _csv_line(row.values())) for line, row in _and_rest(first, filled))
+        texts = ((line, _csv_line(row.values())) for line, row in _and_rest(first, rows))
         for batch in _chunks(texts, ROWS_PER_REQUEST_MAX):
             body = heading + b"".join(text for _, text in batch)
             accepted = await remote.post("/v1/customers", body, content_type="text/csv", backfill=False)
             yield [line for line, _ in batch], _without_places(accepted)
     else:
-        for line, row in _and_rest(first, filled):
+        for line, row in _and_rest(first, rows):
             yield [line], await _put_customer(remote, dict(row))
 
 
@@ -191,7 +189,7 @@ def _chunks(items: Iterable[tuple[int, bytes]], count_max: int) -> Iterator[list
 def _csv_line(cells: Iterable[Any]) -> bytes:
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerow(cells)
-    return text.getvalue().encode("utf-8", "surrogateescape")
+    return text.getvalue().encode()
 
 
 def _and_rest(first: Any, rest: Iterator[Any]) -> Iterator[Any]:

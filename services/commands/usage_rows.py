@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from datetime import date, datetime
 from typing import Any, NamedTuple
 
-from services.commands.tables import Rejections, Row, Table, check_utf8
+from services.commands.tables import Rejections, Row, Table
 from services.ingest.limits import Terms, check_day, check_id, check_instant, check_name, instant_us
 from shared.errors import InvalidInput
 
@@ -104,8 +104,6 @@ class _Reader:
 def _checked_name(column: str, value: object) -> str:
     if value is None or value == "":
         raise InvalidInput(f"{column} is missing")
-    if isinstance(value, str):
-        check_utf8(value, column)
     if column == "event":
         if not isinstance(value, str):
             raise InvalidInput("event is not text")
@@ -122,8 +120,6 @@ def _properties(row: Row) -> dict[str, Any]:
     found = dict(given) if isinstance(given, dict) else {}
     for column, value in row.items():
         if column not in _NOT_PROPERTIES and value is not None and value != "":
-            if isinstance(value, str):
-                check_utf8(value, column)
             found[column] = value
     return found
 

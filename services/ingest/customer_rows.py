@@ -1,17 +1,18 @@
 """Customers from a spreadsheet: one row becomes an id and a profile, or a reason why not. Pure."""
 
+import io
+import json
 from collections.abc import Mapping
 
-import msgspec
-
 from services.ingest.batch import Batch, Rejection, profile_record, reject
-from services.ingest.csv_rows import Row, decode_text, read_rows
 from services.ingest.customers import ProfileBody, parse_profile
 from services.ingest.limits import Terms, check_id
-from shared.errors import InvalidInput
+from shared.csv_rows import Row, decoded_lines, read_rows
+from shared.errors import InvalidInput, TooLarge
 from shared.events import Profile, ProfileChanged
 from shared.log import Message
 
+LINES_MAX = 20_000
 ID_COLUMN = "customer_id"
 COLUMNS = (ID_COLUMN, *(name for name in ProfileBody.model_fields if name not in ("calendar", "properties")))
 """The columns that mean something; every other becomes a property."""
@@ -35,15 +36,21 @@ def parse_customer_row(cells: Mapping[str, str]) -> tuple[str, Profile]:
 
 
 def parse_customers(body: bytes, terms: Terms) -> Batch:
-    """Every row of a CSV body as a profile record; each bad row is rejected alone, with its line."""
+    """Every row of a CSV body as a profile record; each bad row is rejected alone, with its line.
+
+    Raises NotParseable for a heading of no use, TooLarge for more lines than are taken at once.
+    """
+    lines = list(decoded_lines(io.BytesIO(body)))
+    if len(lines) > LINES_MAX:
+        raise TooLarge(f"{LINES_MAX} lines at the most in a body; send it in parts")
     messages: list[Message] = []
     rejected: list[Rejection] = []
-    for index, row in enumerate(read_rows(decode_text(body), required=ID_COLUMN)):
+    for index, row in enumerate(read_rows(lines, required=(ID_COLUMN,), known=COLUMNS)):
         try:
             messages.append(_record(row, terms))
         except InvalidInput as error:
             placed = InvalidInput(f"line {row.line}: {error.message}", code=error.code)
-            payload = msgspec.json.encode(row.cells)
+            payload = json.dumps(row.cells, ensure_ascii=False).encode("utf-8", "surrogateescape")
             rejected.append(reject(index, placed, payload, row.cells.get(ID_COLUMN)))
     return Batch(messages=messages, rejected=rejected, profile_count=len(messages))
 

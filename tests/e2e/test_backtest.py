@@ -109,7 +109,7 @@ def test_ndjson_comes_through_standard_input(tmp_path: Path) -> None:
     ("arguments", "status", "said"),
     [
         (["nowhere.csv"], 1, "cannot read nowhere.csv: No such file or directory"),
-        (["wrong.csv"], 1, "wrong.csv has no column customer_id; is 'custmer_id' meant?"),
+        (["wrong.csv"], 1, "wrong.csv: the heading has no column customer_id; is 'custmer_id' meant?"),
         (["empty.csv"], 1, "nothing to replay"),
         (["events.csv", "--product", "other"], 1, "no product 'other'; it has default"),
         (["events.csv", "--out", "no/such/place"], 1, "cannot write no/such/place"),

@@ -45,12 +45,26 @@ def test_a_quoted_field_may_hold_a_line_break(tmp_path: Path) -> None:
     assert read(path) == ([(2, {"id": "1", "name": "A\nB"}), (4, {"id": "2", "name": "C"})], [])
 
 
-def test_a_row_of_another_width_is_told_with_both_widths(tmp_path: Path) -> None:
+def test_a_row_with_more_cells_is_told_and_one_with_fewer_has_empty_ones(tmp_path: Path) -> None:
     path = tmp_path / "t.csv"
-    path.write_text("id,name\n1\n2,B\n\n", encoding="utf-8")
+    path.write_text("id,name\n1,A,x\n2\n3,C,\n\n , \n", encoding="utf-8")
     rows, told = read(path)
-    assert [line for line, _ in rows] == [3]
-    assert told == ["line 2: not_parseable: 1 fields where the header has 2"]
+    assert rows == [(3, {"id": "2", "name": ""}), (4, {"id": "3", "name": "C"})]
+    assert told == ["line 2: not_parseable: 3 cells under 2 columns"]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "cp932"])
+def test_files_as_excel_saves_them_in_japan_are_read(tmp_path: Path, encoding: str) -> None:
+    path = tmp_path / "t.csv"
+    path.write_bytes("id,name\r\n1,①髙橋食堂\r\n".encode(encoding))
+    assert read(path) == ([(2, {"id": "1", "name": "①髙橋食堂"})], [])
+
+
+def test_a_column_that_stands_there_twice_is_one_line_with_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text("id,name,name\n", encoding="utf-8")
+    with pytest.raises(SetupError, match=r"t\.csv: the heading has the column 'name' twice"):
+        read(path)
 
 
 def test_ndjson_is_seen_by_its_first_character(tmp_path: Path) -> None:

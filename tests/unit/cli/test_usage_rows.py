@@ -50,7 +50,7 @@ def test_ndjson_takes_properties_as_they_are(tmp_path: Path) -> None:
         ("c,2199-01-01T00:00:00Z", "in_future"),
         ("c,1999-12-31", "too_old"),
         (f"{'c' * 201},2026-03-02", "invalid: customer_id has more than 200 characters"),
-        ("c\udce9,2026-03-02", "not_parseable: customer_id is not UTF-8"),
+        ("c\udce9,2026-03-02", "not_parseable: neither UTF-8 nor CP932"),
     ],
 )
 def test_what_cannot_be_taken_is_told_with_its_line(tmp_path: Path, row: str, reason: str) -> None:

@@ -9,8 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.ingest.batch import Batch
-from services.ingest.csv_rows import LINES_MAX
-from services.ingest.customer_rows import parse_customer_row, parse_customers
+from services.ingest.customer_rows import LINES_MAX, parse_customer_row, parse_customers
 from services.ingest.limits import Terms
 from shared.clock import to_us
 from shared.errors import InvalidInput, NotParseable, TooLarge
