@@ -31,7 +31,10 @@ FRESH_US = 3_000_000
 """A letter that waited longer than this in its queue is looked at again before it is sent."""
 
 QUEUED_PER_PLACE_MAX = 20
-RECORD_COUNT = 100
+LOW_PER_PLACE = 5
+"""So few are left in a queue, and more are claimed before it is empty."""
+
+RECORD_COUNT = 200
 """So many ended attempts are recorded at once without waiting for more."""
 
 RECORD_SECONDS = 0.25
@@ -54,6 +57,7 @@ class Sender:
         self._more: frozenset[str] = frozenset()
         self._again_us: int | None = None
         self._woken = asyncio.Event()
+        self._ripe = asyncio.Event()
 
     def wake(self) -> None:
         """Something may be due now."""
@@ -79,6 +83,8 @@ class Sender:
                 continue
             for parcel in parcels:
                 self._queues[parcel[0].delivery.channel].append(parcel)
+            # What landed meanwhile waits for company: a transaction costs the same for one as for many.
+            self._ripe.clear()
             self._start()
             await self._wait(stop, self._seconds_to_wait())
         await self._finish()
@@ -98,11 +104,11 @@ class Sender:
         del self._in_flight[task]
         self._start()
         if len(self._sent) >= RECORD_COUNT or not self._in_flight or self._runs_low():
-            self.wake()
+            self._ripe.set()
 
     def _runs_low(self) -> bool:
         """Whether a channel for which more was due than it had room for has room again."""
-        return any(len(self._queues[c]) <= self._paces[c].places for c in self._more)
+        return any(len(self._queues[c]) <= LOW_PER_PLACE * self._paces[c].places for c in self._more)
 
     def _seconds_to_wait(self) -> float:
         seconds = RECORD_SECONDS if self._sent or self._in_flight else IDLE_SECONDS_MAX
@@ -111,7 +117,7 @@ class Sender:
         return min(seconds, max(0.0, (self._again_us - self._parts.clock.now_us()) / 1_000_000))
 
     async def _wait(self, stop: asyncio.Event, seconds_max: float) -> None:
-        waits = [asyncio.ensure_future(self._woken.wait()), asyncio.ensure_future(stop.wait())]
+        waits = [asyncio.ensure_future(event.wait()) for event in (self._woken, self._ripe, stop)]
         try:
             await asyncio.wait(waits, timeout=seconds_max, return_when=asyncio.FIRST_COMPLETED)
         finally:

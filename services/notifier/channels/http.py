@@ -1,18 +1,15 @@
-"""The only module that speaks HTTP to the outside: bounded in time and bytes, and no way inwards.
-
-An address is checked after the name is resolved and the connection is made to that very address, so
-neither a name that changes its mind nor an odd spelling of 127.0.0.1 leads to a machine of ours.
-"""
+"""The only module that speaks HTTP to the outside: bounded in time and bytes, and no way inwards."""
 
 import asyncio
-import ipaddress
-import socket
-from collections.abc import Awaitable, Callable, Mapping
+import ssl
+from collections.abc import Callable, Mapping
+from functools import cache, lru_cache
 from typing import Protocol
 
 import httpx
 import msgspec
 
+from services.notifier.channels.addresses import CheckedTransport, ForbiddenAddress, resolve
 from shared.errors import ConfigError
 
 CONNECT_SECONDS = 5.0
@@ -21,21 +18,7 @@ BODY_SECONDS = 2.0
 BODY_BYTES_MAX = 16 * 1024
 """So much of an answer is read; the rest is left where it is."""
 
-CONNECTIONS_MAX = 10
-"""Per endpoint: httpx's pool slows down with its size, and one slow receiver must not eat every place."""
-
 _ANSWERED_HEADERS = ("retry-after", "location", "content-type")
-_NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
-_V6_GLOBAL = ipaddress.IPv6Network("2000::/3")
-# Tunnels (Teredo, 6to4) lead wherever their far end likes.
-_V6_TUNNELS = (ipaddress.IPv6Network("2001::/23"), ipaddress.IPv6Network("2002::/16"))
-# Protocol assignments and the old 6to4 relays, which older versions of `ipaddress` call global.
-_V4_SPECIAL = (ipaddress.IPv4Network("192.0.0.0/24"), ipaddress.IPv4Network("192.88.99.0/24"))
-
-Resolve = Callable[[str, int], Awaitable[list[str]]]
-"""Host name and port to addresses."""
-
-Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):
@@ -87,103 +70,33 @@ ClientFactory = Callable[[bool], Client]
 """Makes a client; the argument says whether private addresses are allowed."""
 
 
-class ForbiddenAddress(httpx.ConnectError):
-    """The name leads to an address that is none of the public network."""
-
-
-async def resolve(host: str, port: int) -> list[str]:
-    """The addresses of a host, as the system's resolver gives them."""
-    loop = asyncio.get_running_loop()
-    found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    return list(dict.fromkeys(str(entry[4][0]) for entry in found))
-
-
-def is_public(address: str) -> bool:
-    """Whether an address belongs to the public network, whatever it is wrapped in."""
-    try:
-        ip: Address = ipaddress.ip_address(address.partition("%")[0])
-    except ValueError:
-        return False
-    if isinstance(ip, ipaddress.IPv6Address):
-        inner = _inner(ip)
-        if inner is None:
-            return ip in _V6_GLOBAL and ip.is_global and not any(ip in tunnel for tunnel in _V6_TUNNELS)
-        ip = inner
-    special = ip.is_multicast or ip.is_reserved or any(ip in network for network in _V4_SPECIAL)
-    return ip.is_global and not special
-
-
-def _inner(ip: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:
-    """The IPv4 address inside a mapped or translated IPv6 one."""
-    if ip.ipv4_mapped is not None:
-        return ip.ipv4_mapped
-    return ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF) if ip in _NAT64 else None
-
-
-class CheckedTransport(httpx.AsyncBaseTransport):
-    """Resolves the name itself, refuses addresses that are not public, and connects to what it checked.
-
-    One transport belongs to one endpoint: its pool knows connections by address, not by name.
-    """
-
-    def __init__(self, inner: httpx.AsyncBaseTransport, resolve: Resolve) -> None:
-        self._inner = inner
-        self._resolve = resolve
-
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        host = request.url.host
-        port = request.url.port or (443 if request.url.scheme == "https" else 80)
-        address = await self._checked(host, port)
-        pinned = httpx.Request(
-            request.method,
-            request.url.copy_with(host=address),
-            headers=request.headers,  # the Host header among them still names the host
-            stream=request.stream,
-            # The certificate is still checked against the name.
-            extensions={**request.extensions, "sni_hostname": host},
-        )
-        return await self._inner.handle_async_request(pinned)
-
-    async def _checked(self, host: str, port: int) -> str:
-        try:
-            addresses = await self._resolve(host, port)
-        except (OSError, UnicodeError) as error:
-            raise httpx.ConnectError(f"{host} cannot be resolved") from error
-        if not addresses:
-            raise httpx.ConnectError(f"{host} has no address")
-        for address in addresses:
-            if not is_public(address):
-                raise ForbiddenAddress(
-                    f"{host} is at {address}, which is not public; `allow_private: true` allows it"
-                )
-        return addresses[0]
-
-    async def aclose(self) -> None:
-        await self._inner.aclose()
-
-
 class HttpClient:
-    """A client over httpx: no redirects, no environment proxies, no cookies, no endless answers."""
+    """A client over httpx's transports: no redirects, no environment proxies, no cookies, no endless answers.
+
+    As many connections as requests are under way at once, each with a transport of its own: httpx's pool
+    asks after every idle connection at every request, which costs more than the request itself. The
+    connection used last is used next, so that the others are closed when there is little to do.
+    """
 
     def __init__(
         self,
-        transport: httpx.AsyncBaseTransport,
+        make_transport: Callable[[], httpx.AsyncBaseTransport],
         *,
         attempt_seconds: float = ATTEMPT_SECONDS,
     ) -> None:
-        self._client = httpx.AsyncClient(
-            transport=transport,
-            timeout=httpx.Timeout(attempt_seconds, connect=CONNECT_SECONDS),
-            follow_redirects=False,
-            trust_env=False,
-        )
+        self._make_transport = make_transport
+        self._all: list[httpx.AsyncBaseTransport] = []
+        self._idle: list[httpx.AsyncBaseTransport] = []
         self._attempt_seconds = attempt_seconds
+        patience = httpx.Timeout(attempt_seconds, connect=CONNECT_SECONDS)
+        self._extensions = {"timeout": patience.as_dict()}
 
     async def send(self, request: Request) -> Answer:
+        transport = self._idle.pop() if self._idle else self._opened()
         try:
             # httpx bounds each read; a receiver that drips bytes is bounded by the whole attempt.
             async with asyncio.timeout(self._attempt_seconds):
-                return await self._send(request)
+                return await self._exchanged(transport, request)
         except TimeoutError:
             return Answer(error="no answer in time", uncertain=True)
         except ForbiddenAddress as error:
@@ -194,12 +107,25 @@ class HttpClient:
             return Answer(error="no answer in time", uncertain=True)
         except (httpx.TransportError, httpx.InvalidURL) as error:
             return Answer(error=_said(error), uncertain=isinstance(error, httpx.TransportError))
+        finally:
+            self._idle.append(transport)
 
-    async def _send(self, request: Request) -> Answer:
-        async with self._client.stream(
-            request.method, request.url, content=request.body, headers=dict(request.headers)
-        ) as response:
-            self._client.cookies.clear()
+    def _opened(self) -> httpx.AsyncBaseTransport:
+        transport = self._make_transport()
+        self._all.append(transport)
+        return transport
+
+    async def _exchanged(self, transport: httpx.AsyncBaseTransport, request: Request) -> Answer:
+        response = await transport.handle_async_request(
+            httpx.Request(
+                request.method,
+                _parsed(request.url),
+                content=request.body,
+                headers=dict(request.headers),
+                extensions=self._extensions,
+            )
+        )
+        try:
             return Answer(
                 status=response.status_code,
                 headers={
@@ -207,9 +133,17 @@ class HttpClient:
                 },
                 body=await _beginning(response, request.answer_bytes_max),
             )
+        finally:
+            await response.aclose()
 
     async def close(self) -> None:
-        await self._client.aclose()
+        for transport in self._all:
+            await transport.aclose()
+
+
+@lru_cache(maxsize=256)
+def _parsed(url: str) -> httpx.URL:
+    return httpx.URL(url)
 
 
 async def _beginning(response: httpx.Response, bytes_max: int) -> bytes:
@@ -235,9 +169,22 @@ def _said(error: Exception) -> str:
 
 def open_client(allow_private: bool) -> HttpClient:
     """A client over the network; private addresses are refused unless allowed."""
-    limits = httpx.Limits(max_connections=CONNECTIONS_MAX, max_keepalive_connections=CONNECTIONS_MAX)
-    network = httpx.AsyncHTTPTransport(limits=limits, trust_env=False, retries=0)
-    return HttpClient(network if allow_private else CheckedTransport(network, resolve))
+    return HttpClient(_to_anywhere if allow_private else _to_public_addresses)
+
+
+def _to_anywhere() -> httpx.AsyncBaseTransport:
+    limits = httpx.Limits(max_connections=1, max_keepalive_connections=1)
+    return httpx.AsyncHTTPTransport(verify=_tls(), limits=limits, trust_env=False, retries=0)
+
+
+def _to_public_addresses() -> httpx.AsyncBaseTransport:
+    return CheckedTransport(_to_anywhere(), resolve)
+
+
+@cache
+def _tls() -> ssl.SSLContext:
+    # Reading the authorities' certificates takes longer than a request; all connections share them.
+    return httpx.create_ssl_context(trust_env=False)
 
 
 def check_url(url: str, place: str) -> None:

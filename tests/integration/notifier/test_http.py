@@ -91,7 +91,7 @@ async def endless(_head: bytes, writer: asyncio.StreamWriter) -> None:
 
 
 async def posted(talk: Talk, *, attempt_seconds: float = 5.0) -> tuple[Answer, Receiver]:
-    client = HttpClient(httpx.AsyncHTTPTransport(), attempt_seconds=attempt_seconds)
+    client = HttpClient(httpx.AsyncHTTPTransport, attempt_seconds=attempt_seconds)
     try:
         async with receiver(talk) as made:
             return await client.send(Request(url=made.url, body=b"{}")), made
@@ -133,7 +133,7 @@ async def test_nonsense_instead_of_http_is_an_error_and_no_fault() -> None:
 async def test_a_port_where_nobody_listens_has_certainly_not_read_it() -> None:
     async with receiver(never) as made:
         url = made.url
-    client = HttpClient(httpx.AsyncHTTPTransport())
+    client = HttpClient(httpx.AsyncHTTPTransport)
     answer = await client.send(Request(url=url, body=b""))
     await client.close()
     assert (answer.status, answer.uncertain) == (None, False)
@@ -161,7 +161,7 @@ async def test_a_private_address_is_refused_unless_allowed() -> None:
 
 async def test_a_cookie_that_a_receiver_sets_is_not_sent_back() -> None:
     said = saying("HTTP/1.1 200 OK\r\nset-cookie: a=b\r\ncontent-length: 0\r\n\r\n")
-    client = HttpClient(httpx.AsyncHTTPTransport())
+    client = HttpClient(httpx.AsyncHTTPTransport)
     async with receiver(said) as made:
         for _ in range(2):
             await client.send(Request(url=made.url, body=b""))

@@ -3,7 +3,8 @@
 import httpx
 import pytest
 
-from services.notifier.channels.http import Answer, CheckedTransport, HttpClient, Request, is_public
+from services.notifier.channels.addresses import CheckedTransport, is_public
+from services.notifier.channels.http import Answer, HttpClient, Request
 
 FORBIDDEN = """
 0.0.0.0 0.1.2.3 10.0.0.1 10.255.255.255 100.64.0.1 100.127.255.254 127.0.0.1 127.1.2.3
@@ -60,7 +61,7 @@ class FlipFlop:
 
 async def sent(resolve: FlipFlop, request: Request = REQUEST) -> tuple[Answer, Network]:
     network = Network()
-    client = HttpClient(CheckedTransport(httpx.MockTransport(network), resolve))
+    client = HttpClient(lambda: CheckedTransport(httpx.MockTransport(network), resolve))
     try:
         return await client.send(request), network
     finally:
