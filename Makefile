@@ -1,7 +1,7 @@
 # Every target does its own set-up: on a fresh machine only Python 3.11 or later is needed.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo test test-faults test-simulation simulate check fmt lock clean
+.PHONY: help setup run demo image test test-containers test-faults test-simulation simulate check fmt lock clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -9,6 +9,7 @@ READY := $(VENV)/.ready
 # The first that really runs and is new enough; a name alone may be a shim of something not installed.
 PYTHON ?= $(shell for p in python3 python3.11 python3.12 python3.13 python; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+ENGINE ?= $(shell command -v docker || command -v podman)
 UV ?= $(shell command -v uv)
 PYTEST_ARGS ?=
 SEEDS ?= 1000
@@ -44,12 +45,19 @@ run: $(READY) ## all three services in one process on http://127.0.0.1:8000, dat
 demo: $(READY) ## the main job on lifelike usage: stops turn into calls before your eyes
 	@$(BIN)/usage-triggers demo
 
-test: $(READY) ## every test but faults and simulation; brings up its own Kafka and PostgreSQL
+test: $(READY) ## every test but containers, faults and simulation; brings up its own Kafka and PostgreSQL
 	@$(BIN)/python -m tests.servers $(BIN)/pytest -n 2 --dist loadfile \
-		--ignore tests/faults --ignore tests/simulation $(PYTEST_ARGS)
+		--ignore tests/deploy/containers --ignore tests/faults --ignore tests/simulation $(PYTEST_ARGS)
 
 test-faults: $(READY) ## kill, freeze, cut off and confuse the real processes and servers (long)
 	@$(BIN)/pytest tests/faults $(PYTEST_ARGS)
+
+test-containers: $(READY) ## the image and deploy/compose.yaml under podman, with a kill of each service (long)
+	@$(BIN)/pytest tests/deploy/containers $(PYTEST_ARGS)
+
+image: ## the image usage-triggers:local (BUILD_IMAGE=... RUNTIME_IMAGE=... for other bases)
+	@$(ENGINE) build -f deploy/Dockerfile $(foreach base,BUILD_IMAGE RUNTIME_IMAGE,$(if $($(base)),--build-arg $(base)=$($(base)))) \
+		-t usage-triggers:local .
 
 test-simulation: $(READY) ## the simulation's own tests and mutants (long)
 	@$(BIN)/pytest -n 2 tests/simulation $(PYTEST_ARGS)
@@ -73,6 +81,7 @@ bench-%: $(READY)
 lock: ## renew the locked dependencies (needs uv)
 	@uv pip compile pyproject.toml --extra dev $(LOCK_ARGS) -o requirements-dev.lock
 	@uv pip compile pyproject.toml --extra server -c requirements-dev.lock $(LOCK_ARGS) -o requirements.lock
+	@echo "hatchling>=1.27" | uv pip compile - -c requirements-dev.lock $(LOCK_ARGS) -o deploy/requirements-build.lock
 
 clean: ## remove .venv and what the tools left behind (never ./data)
 	@rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis build dist

@@ -54,4 +54,4 @@ def _run(service: "Service", config: "Path | None", host: str | None, port: int 
 async def _greet(_base: "Foundations", url: str) -> None:
     import structlog
 
-    structlog.get_logger(__name__).info("ready", url=url)
+    structlog.get_logger(__name__).info("ready", address=url)
