@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import msgspec
@@ -17,6 +18,31 @@ from tests.servers.proxy import Proxy
 OpenPlace = Callable[..., Awaitable[Place]]
 OpenDistributed = Callable[..., Awaitable[DistributedPlace]]
 OpenEmbedded = Callable[..., Awaitable[EmbeddedPlace]]
+
+
+Figure = Callable[[str, float, float], None]
+"""What was measured, its seconds, and the seconds promised."""
+
+FIGURES = pytest.StashKey[dict[tuple[str, float], list[float]]]()
+
+
+@pytest.fixture(scope="session")
+def figure(request: pytest.FixtureRequest) -> Figure:
+    """Keeps a figure for the end of the run: how long something took is told, and fails nothing."""
+    figures = request.config.stash.setdefault(FIGURES, {})
+
+    def keep(what: str, seconds: float, promised: float) -> None:
+        figures.setdefault((what, promised), []).append(seconds)
+
+    return keep
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    for (what, promised), seconds in sorted(config.stash.get(FIGURES, {}).items()):
+        terminalreporter.write_line(
+            f"{what}: median {median(seconds):.1f} s, longest {max(seconds):.1f} s of {len(seconds)} "
+            f"(promised: {promised:g} s)"
+        )
 
 
 class Ports(msgspec.Struct, frozen=True, kw_only=True):

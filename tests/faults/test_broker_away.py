@@ -11,7 +11,7 @@ from sqlalchemy import delete
 from shared.events import TOPIC_EVENTS
 from shared.log.kafka import APPEND_TIMEOUT_SECONDS
 from shared.schema import log_records
-from tests.faults.conftest import OpenDistributed, OpenPlace
+from tests.faults.conftest import Figure, OpenDistributed, OpenPlace
 from tests.faults.cutoffs import soon
 from tests.faults.launching import Instance
 from tests.faults.place import DistributedPlace, EmbeddedPlace, Place
@@ -21,8 +21,8 @@ from tests.faults.verdict import check
 from tests.servers import KafkaServer
 from tests.servers.proxy import Proxy
 
-RECOVERED_SECONDS_MAX = 30.0
-ANSWERED_SECONDS_MAX = APPEND_TIMEOUT_SECONDS + 2
+RECOVERED_SECONDS = 30.0
+ANSWERED_SECONDS = APPEND_TIMEOUT_SECONDS + 2
 POSTS_WHILE_AWAY = 20
 SECONDS_TO_CUTOFF = 10
 LATE_SECONDS = 10
@@ -31,7 +31,7 @@ _ONE, _TWO, _THREE = 1, 2, 3
 
 @pytest.mark.parametrize("how", ["killed", "frozen"])
 async def test_while_the_broker_is_away_ingest_answers_503_and_afterwards_all_is_caught_up(
-    open_distributed: OpenDistributed, broker: KafkaServer, how: str
+    open_distributed: OpenDistributed, broker: KafkaServer, how: str, figure: Figure
 ) -> None:
     """F4: kill -9 and a start on the same directory, or a broker that keeps its lines and says nothing."""
     place = await open_distributed()
@@ -46,7 +46,7 @@ async def test_while_the_broker_is_away_ingest_answers_503_and_afterwards_all_is
         else:
             broker.freeze()
         try:
-            await _post_in_vain(poster, ingest)
+            await _post_in_vain(poster, ingest, figure)
             assert (await poster.get(ingest, "/readyz")).status_code == 503
             assert (await poster.get(ingest, "/healthz")).status_code == 200
             away = await place.snapshot()
@@ -56,9 +56,9 @@ async def test_while_the_broker_is_away_ingest_answers_503_and_afterwards_all_is
             else:
                 broker.thaw()
         begun = monotonic()
-        await poster.repeat(ingest, within_seconds=RECOVERED_SECONDS_MAX)
-        await place.rest(alive=evaluator, within_seconds=RECOVERED_SECONDS_MAX)
-        assert monotonic() - begun < RECOVERED_SECONDS_MAX
+        await poster.repeat(ingest)
+        await place.rest(alive=evaluator)
+        figure(f"F4 caught up after the broker was {how}", monotonic() - begun, RECOVERED_SECONDS)
         await play(place, poster, ingest, _TWO)
         await check(place, acknowledged=poster.acknowledged, seen=await place.rest(alive=evaluator))
     assert away.outbox == told_before.outbox, "something was decided while nothing could be read"
@@ -149,12 +149,12 @@ async def test_an_offset_that_the_log_no_longer_has_stops_its_partition_and_alar
     assert all(seen.positions[number][0] > stood[number][0] for number in (0, 2))
 
 
-async def _post_in_vain(poster: Poster, ingest: Instance) -> None:
+async def _post_in_vain(poster: Poster, ingest: Instance, figure: Figure) -> None:
     for i in range(POSTS_WHILE_AWAY):
         begun = monotonic()
         status = await poster.post(ingest, [use(f"away-{i}", on=days_ago(5), id=f"away-{i}")])
         assert status == 503
-        assert monotonic() - begun < ANSWERED_SECONDS_MAX
+        figure("F4 answered 503", monotonic() - begun, ANSWERED_SECONDS)
         if i and monotonic() - begun > 1:
             break  # a frozen broker is waited for each time; two answers say enough
 

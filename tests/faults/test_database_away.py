@@ -16,14 +16,13 @@ from shared.events import TOPIC_TRIGGERS
 from shared.failpoints import VARIABLE
 from tests.faults.conftest import OpenDistributed, OpenEmbedded, through
 from tests.faults.launching import Instance
-from tests.faults.place import DistributedPlace, Place, Snapshot
+from tests.faults.place import REST_SECONDS_MAX, DistributedPlace, Place, Snapshot
 from tests.faults.poster import Item, Poster, days_ago, use
 from tests.faults.rounds import play
 from tests.faults.verdict import check
 from tests.servers import PostgresServer
 from tests.servers.proxy import Proxy
 
-RECOVERED_SECONDS_MAX = 30.0
 COMMITS_LOST = 6
 SILENCE_NOTICED_SECONDS_MAX = 150.0
 IS_FULL = os.environ.get("FAULTS") == "full"
@@ -53,7 +52,7 @@ async def test_partitions_are_taken_when_the_database_is_back_and_read_from_the_
             assert (await poster.get(second, "/healthz")).status_code == 200
         finally:
             postgres_server.start()
-        await place.rest(alive=second, within_seconds=RECOVERED_SECONDS_MAX)
+        await place.rest(alive=second)
         await play(place, poster, ingest, _TWO)
         await check(place, acknowledged=poster.acknowledged, seen=await place.rest(alive=second))
 
@@ -80,7 +79,7 @@ async def test_a_database_that_comes_back_is_used_again_by_itself(
                 postgres_server.start()
             else:
                 postgres_server.thaw()
-        await place.rest(alive=both, within_seconds=RECOVERED_SECONDS_MAX)
+        await place.rest(alive=both)
         await play(place, poster, both, _TWO)
         await check(place, acknowledged=poster.acknowledged, seen=await place.rest(alive=both))
 
@@ -138,7 +137,7 @@ async def test_an_evaluator_whose_lines_to_the_database_were_silent_decides_noth
             # What the other has is read on meanwhile.
             await place.until(lambda seen: bool(seen.told("usage.stopped") & set(names)), alive=other)
         database_line.release()
-        await place.rest(within_seconds=RECOVERED_SECONDS_MAX)
+        await place.rest()
         await play(place, poster, ingest, _TWO)
         await check(place, acknowledged=poster.acknowledged, seen=await place.rest())
         assert cut_off.is_alive
@@ -240,7 +239,7 @@ def _has_lost(line: Proxy, count: int) -> bool:
 
 async def _until(place: Place, alive: Instance, holds: Callable[[], bool]) -> None:
     """As `place.until`, while the database does not answer."""
-    async with asyncio.timeout(RECOVERED_SECONDS_MAX):
+    async with asyncio.timeout(REST_SECONDS_MAX):
         while not holds():
             await place.look_again(alive)
 

@@ -7,17 +7,15 @@ that the point is reached.
 """
 
 import signal
-from collections.abc import Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
-from statistics import median
 from time import monotonic
 from typing import NamedTuple
 
 import pytest
 
 from shared.failpoints import POINTS, VARIABLE
-from tests.faults.conftest import distributed_place
+from tests.faults.conftest import Figure, distributed_place
 from tests.faults.launching import Ended, Instance
 from tests.faults.place import EVERYTHING, SECTION, EmbeddedPlace, Place
 from tests.faults.poster import Poster
@@ -28,8 +26,7 @@ from tests.faults.verdict import check
 from tests.servers import KafkaServer, PostgresServer
 
 HITS = (1, 2, 3)
-CAUGHT_UP_SECONDS_MAX = 15.0
-CAUGHT_UP_ALL_SECONDS_MAX = 60.0
+CAUGHT_UP_SECONDS = 15.0
 ONCE = ("schema.begun", "schema.written")
 """A process brings its schema up once, and the one after the first that is not killed finds it there."""
 OF_THE_EMBEDDED_LOG = ("log.append.begun", "log.append.committed")
@@ -67,20 +64,10 @@ def outcomes(
 
 
 @pytest.mark.parametrize("case", CASES, ids="-".join)
-def test_after_every_kill_all_is_as_it_should_be(outcomes: dict[Case, Outcome[float]], case: Case) -> None:
-    assert outcomes[case].get() < CAUGHT_UP_ALL_SECONDS_MAX
-
-
-def test_half_of_them_have_caught_up_in_no_time(
-    outcomes: dict[Case, Outcome[float]], record_property: Callable[[str, object], None]
+def test_after_every_kill_all_is_as_it_should_be(
+    outcomes: dict[Case, Outcome[float]], case: Case, figure: Figure
 ) -> None:
-    """A machine that is busy with many scenarios at once makes some of them slow, not most."""
-    seconds = [outcome.result for outcome in outcomes.values() if outcome.result is not None]
-    if not seconds:
-        pytest.skip("none of the kill points was asked for")
-    record_property("caught_up_seconds_median", median(seconds))
-    record_property("caught_up_seconds_max", max(seconds))
-    assert median(seconds) < CAUGHT_UP_SECONDS_MAX
+    figure(f"F1 caught up, {case.shape}", outcomes[case].get(), CAUGHT_UP_SECONDS)
 
 
 async def _happens(case: Case, directory: Path, request: pytest.FixtureRequest) -> float:

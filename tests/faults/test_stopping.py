@@ -5,19 +5,19 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from time import monotonic
 
-from tests.faults.conftest import OpenDistributed, OpenEmbedded
+from tests.faults.conftest import Figure, OpenDistributed, OpenEmbedded
 from tests.faults.load import all_move, load
 from tests.faults.place import PARTITIONS, Place
 from tests.faults.poster import Poster
 from tests.faults.verdict import check
 
-HANDED_OVER_SECONDS_MAX = 10.0
+HANDED_OVER_SECONDS = 10.0
 TIMES = 3
 POSTED_MIN = 100
 
 
-async def test_evaluators_replaced_one_after_the_other_hand_over_in_a_few_seconds(
-    open_distributed: OpenDistributed,
+async def test_evaluators_replaced_one_after_the_other_hand_over_every_partition(
+    open_distributed: OpenDistributed, figure: Figure
 ) -> None:
     place = await open_distributed()
     ingest = await place.start(("ingest",))
@@ -31,7 +31,8 @@ async def test_evaluators_replaced_one_after_the_other_hand_over_in_a_few_second
                 await all_move(place)
         await check(place, acknowledged=poster.acknowledged, seen=await place.rest())
         assert len(poster.acknowledged) >= POSTED_MIN
-    assert max(gaps.values()) < HANDED_OVER_SECONDS_MAX, gaps
+    for gap in gaps.values():
+        figure("F24 a partition handed over", gap, HANDED_OVER_SECONDS)
 
 
 async def test_ingests_replaced_one_after_the_other_lose_nothing(open_distributed: OpenDistributed) -> None:
@@ -48,7 +49,9 @@ async def test_ingests_replaced_one_after_the_other_lose_nothing(open_distribute
         await check(place, acknowledged=poster.acknowledged, seen=await place.rest())
 
 
-async def test_one_process_stopped_under_load_finishes_what_it_accepted(open_embedded: OpenEmbedded) -> None:
+async def test_one_process_stopped_under_load_finishes_what_it_accepted(
+    open_embedded: OpenEmbedded, figure: Figure
+) -> None:
     place = await open_embedded()
     serving = [await place.start(name="first")]
     async with Poster(await place.make_key()) as poster:
@@ -58,7 +61,7 @@ async def test_one_process_stopped_under_load_finishes_what_it_accepted(open_emb
                 begun = monotonic()
                 assert await serving[-1].end() == 0
                 serving.append(await place.start(name=f"next-{i}"))
-                assert monotonic() - begun < HANDED_OVER_SECONDS_MAX
+                figure("F24 one process replaced", monotonic() - begun, HANDED_OVER_SECONDS)
         seen = await place.rest(alive=serving[-1])
         await check(place, acknowledged=poster.acknowledged, seen=seen)
 
