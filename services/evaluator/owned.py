@@ -103,13 +103,15 @@ class OwnedPartition:
         await self._guarded(self._advance(records))
 
     async def _guarded(self, step: Coroutine[Any, Any, None]) -> None:
-        self.trouble = None
+        known, self.trouble = self.trouble, None
         self.is_store_away = False
         try:
             await step
         except TransientError as error:
             self.is_store_away = isinstance(error, StoreUnavailable)
             self.trouble = error.message
+            if self.trouble != known:
+                logger.warning("the partition waits", partition=self.number, reason=self.trouble)
             self.doubt()
         except PermanentError as error:
             self.stop(error)

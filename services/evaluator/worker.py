@@ -129,11 +129,11 @@ class Evaluator:
             is_claimed = await self._claim()
             records = await self._fetch(consumer, is_busy=is_claimed)
             is_moved = await self._advance(records)
+            self._note_trouble(next((o.trouble for o in self._owned.values() if o.trouble), None))
             await self._tell_group(consumer)
         except (LogUnavailable, StoreUnavailable) as error:
             self._note_trouble(error.message)
             return False
-        self._note_trouble(next((o.trouble for o in self._owned.values() if o.trouble), None))
         await self._leave_without_store()
         return is_claimed or is_moved
 
