@@ -13,6 +13,7 @@ from pydantic import AfterValidator, Field, model_validator
 from shared.config_calls import (
     CONDITION_OPERATORS,
     CsmSection,
+    DampingSection,
     EscalateSection,
     GuardSection,
     PeersSection,
@@ -153,6 +154,13 @@ class ProductSection(Section):
     rules: Mapping[Name, RuleSection] = {}
     playbooks: tuple[PlaybookSection, ...] = ()
     customer_from: tuple[Annotated[str, AfterValidator(check_path)], ...] = DEFAULT_CUSTOMER_PATHS
+
+    @property
+    def looks_back(self) -> timedelta:
+        """How far back the tasks of a customer matter to its next one."""
+        spans = [p.cooldown for p in self.playbooks if p.cooldown is not None]
+        spans += [max(p.damping.within, p.damping.wait) for p in self.playbooks if p.damping is not None]
+        return max(spans, default=timedelta())
 
     def emitted(self) -> tuple[str, ...]:
         """Every type of trigger that its rules can emit."""
@@ -333,6 +341,7 @@ __all__ = [
     "Channel",
     "Config",
     "CsmSection",
+    "DampingSection",
     "Duration",
     "EscalateSection",
     "GuardSection",

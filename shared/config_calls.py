@@ -85,8 +85,20 @@ def check_condition(value: Mapping[str, Any]) -> Mapping[str, Any]:
 Condition = Annotated[Mapping[str, Any], AfterValidator(check_condition)]
 
 
+class DampingSection(Section):
+    """A customer that came back by itself `returns` times `within` is called for its next stop only if it is
+    still silent after `wait`."""
+
+    returns: int = Field(default=3, ge=1)
+    within: Duration = timedelta(days=14)
+    wait: Duration = timedelta(days=3)
+
+
 class PlaybookSection(Section):
-    """When this trigger (of such a customer), then this task, announced there."""
+    """When this trigger (of such a customer), then this task, announced there.
+
+    `cooldown`: for so long after a task was closed the customer is not called for the same rule again.
+    """
 
     on: str | tuple[str, ...]
     condition: Condition = Field(default={}, alias="if")
@@ -94,6 +106,8 @@ class PlaybookSection(Section):
     owner: str | None = None
     send: tuple[str, ...] = ()
     escalate: Escalate = ()
+    cooldown: Duration | None = None
+    damping: DampingSection | None = None
 
 
 def _as_span(value: object) -> object:

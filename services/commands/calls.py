@@ -5,14 +5,14 @@ from typing import Any
 
 import msgspec
 
+from services.notifier.folding import take_trigger, warm
+from services.notifier.ledger import Ledger
 from services.notifier.plans import Plan
-from services.notifier.routing import closes_tasks, plan_for
-from services.notifier.tasks import Task
-from services.notifier.turns import raised, resumed, retracted, woken
+from services.notifier.turns import woken
 from services.notifier.zones import day_closes_us, zone
 from shared.clock import from_us, rfc3339, to_us
 from shared.config import Config, parse_local_time
-from shared.triggers import RESUMED, Trigger
+from shared.triggers import Trigger
 
 
 class Call(msgspec.Struct, frozen=True, kw_only=True):
@@ -37,21 +37,19 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
 
 def calls_of(triggers: Iterable[Trigger], config: Config) -> Iterator[Call]:
     """The call tasks that one customer's triggers, in order, would have opened; nobody closes any by hand."""
-    open_tasks: dict[tuple[str, str], Task] = {}
+    ledger, called = Ledger(channels={}), set[str]()
     for trigger in triggers:
-        now_us = decided_us(trigger)
-        if closes_tasks(trigger):
-            _close(open_tasks, trigger, now_us)
-            continue
-        plan = plan_for(trigger, config, now_us)
-        if plan is None:
-            continue
-        place = (trigger.data.rule, trigger.type)
-        before = _as_of(open_tasks.get(place), now_us)
-        task = raised(before, trigger, plan, now_us).task
-        if before is None or task.id != before.id:
-            yield Call(trigger=trigger, kind=plan.kind, owner=plan.owner, due_us=_due_us(plan))
-        open_tasks[place] = task
+        _wake_until(ledger, config, decided_us(trigger))
+        take_trigger(ledger, trigger, b"", config, decided_us(trigger))
+        yield from _new_calls(ledger, called)
+    _wake_until(ledger, config, None)
+    yield from _new_calls(ledger, called)
+
+
+def _new_calls(ledger: Ledger, called: set[str]) -> Iterator[Call]:
+    for task in [task for task in ledger.changed.values() if task.id not in called]:
+        called.add(task.id)
+        yield Call(trigger=task.trigger, kind=task.plan.kind, owner=task.owner, due_us=_due_us(task.plan))
 
 
 def decided_us(trigger: Trigger) -> int:
@@ -62,18 +60,17 @@ def decided_us(trigger: Trigger) -> int:
 _Instant = type(from_us(0))
 
 
-def _close(open_tasks: dict[tuple[str, str], Task], trigger: Trigger, now_us: int) -> None:
-    take_back = resumed if trigger.type == RESUMED else retracted
-    for place, task in open_tasks.items():
-        if place[0] == trigger.data.rule:
-            open_tasks[place] = take_back(task, trigger, now_us).task
-
-
-def _as_of(task: Task | None, now_us: int) -> Task | None:
-    """The task after everything that it does by itself until `now_us`."""
-    while task is not None and task.wake_us is not None and task.wake_us <= now_us:
-        task = woken(task, now_us).task
-    return task
+def _wake_until(ledger: Ledger, config: Config, until_us: int | None) -> None:
+    """Lets the tasks do what they do by themselves until then; None: all that they ever will."""
+    while due := [
+        (task.wake_us, task.id)
+        for task in ledger.changed.values()
+        if task.wake_us is not None and (until_us is None or task.wake_us <= until_us)
+    ]:
+        at_us, task_id = min(due)
+        task = ledger.changed[task_id]
+        ledger.take(woken(task, at_us), at_us)
+        warm(ledger, task, config, at_us)
 
 
 def _due_us(plan: Plan) -> int:

@@ -6,12 +6,14 @@ from collections.abc import Callable
 import structlog
 
 from services.notifier import guarding, store
+from services.notifier.folding import warm
 from services.notifier.guard import Outage
+from services.notifier.ledger import Ledger, key_of
 from services.notifier.parts import NotifierParts
 from services.notifier.rests import first_of
 from services.notifier.tasks import Step, Task
 from services.notifier.turns import woken
-from shared.errors import NotFound, TransientError
+from shared.errors import Conflict, NotFound, TransientError
 
 log = structlog.get_logger()
 
@@ -41,6 +43,7 @@ class Desk:
             if task is None or product not in (None, task.product):
                 raise NotFound(f"no task {task_id[:80]!r}")
             step = decide(task, now_us)
+            _must_be_alone(ledger, task, step.task)
             ledger.take(step, now_us)
             await store.write(connection, ledger)
         if not ledger.is_empty:
@@ -61,8 +64,18 @@ class Desk:
         return released
 
 
+def _must_be_alone(ledger: Ledger, before: Task, after: Task) -> None:
+    """A closed task is opened again only where none has taken its place. Raises Conflict."""
+    if before.is_live or not after.is_live:
+        return
+    others = [task for task in ledger.live(key_of(after.trigger)) if task.trigger.type == after.trigger.type]
+    if others:
+        raise Conflict("a newer task of this customer is open; go on there", code="newer_task")
+
+
 class Timekeeper:
-    """Wakes snoozed tasks, escalates unanswered ones, lets forgotten ones expire and held ones go."""
+    """Wakes snoozed tasks, escalates unanswered ones, lets forgotten ones expire and held ones go, and calls
+    what was put off by a cooldown."""
 
     def __init__(self, parts: NotifierParts, on_news: Callable[[], None]) -> None:
         self._parts = parts
@@ -96,6 +109,7 @@ class Timekeeper:
                 task = ledger.task(task_id)
                 if task is not None:
                     ledger.take(woken(task, now_us), now_us)
+                    warm(ledger, task, self._parts.config, now_us)
             await store.write(connection, ledger)
 
     async def run(self, stop: asyncio.Event) -> None:

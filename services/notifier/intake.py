@@ -6,14 +6,16 @@ batch begins. Whoever reads the same partition at the same time finds it moved, 
 
 import asyncio
 from collections.abc import Callable, Sequence
+from datetime import timedelta
 
 import msgspec
 import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.notifier import guarding, store
-from services.notifier.ledger import take_trigger
+from services.notifier.folding import take_trigger
 from services.notifier.parts import NotifierParts
+from shared.config import Config
 from shared.errors import Fenced, PermanentError, StoreUnavailable, TransientError
 from shared.events import TOPIC_TRIGGERS, DeadLetter
 from shared.failpoints import hit
@@ -132,7 +134,13 @@ class Intake:
             readable = await _not_erased(connection, readable)
             triggers = [trigger for _, trigger in readable]
             outages = await guarding.watch(connection, triggers, config, now_us)
-            ledger = await store.open_ledger(connection, triggers, config.channels, outages)
+            ledger = await store.open_ledger(
+                connection,
+                triggers,
+                config.channels,
+                outages,
+                closed_from_us=_looks_back_to_us(triggers, config, now_us),
+            )
             for record, trigger in readable:
                 take_trigger(ledger, trigger, record.value, config, now_us)
             await guarding.weigh(connection, ledger, config, now_us)
@@ -174,6 +182,14 @@ async def _not_erased(connection: AsyncConnection, readable: list[Readable]) -> 
     if gone:
         log.info("triggers of erased customers are passed over", ids=gone[:20], count=len(gone))
     return [(record, trigger) for record, trigger in readable if trigger.id in standing]
+
+
+def _looks_back_to_us(triggers: Sequence[Trigger], config: Config, now_us: int) -> int | None:
+    """From when on closed tasks matter; None where no playbook of theirs has a cooldown."""
+    named = {trigger.data.product for trigger in triggers}
+    spans = [section.looks_back for product, section in config.products.items() if product in named]
+    longest = max(spans, default=timedelta())
+    return now_us - longest // timedelta(microseconds=1) if longest else None
 
 
 def _dead_letter(record: Record, why: str, now_us: int) -> DeadLetter:

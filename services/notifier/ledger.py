@@ -6,13 +6,10 @@ from collections.abc import Iterable, Mapping, Sequence
 import msgspec
 
 from services.notifier.announce import Delivery, changes, face, mail_of
-from services.notifier.guard import Outage, counted, outage_id, taken_back
-from services.notifier.plans import Plan
-from services.notifier.routing import RETRACTED_SUFFIX, closes_tasks, is_stop, plan_for
-from services.notifier.tasks import Note, Step, Task
-from services.notifier.turns import raised, resumed, retracted
-from shared.config import Channel, Config, ProductSection
-from shared.triggers import RESUMED, Trigger
+from services.notifier.guard import Outage, outage_id
+from services.notifier.tasks import Note, Raised, Step, Task
+from shared.config import Channel
+from shared.triggers import Trigger
 
 
 class HistoryLine(msgspec.Struct, frozen=True, kw_only=True):
@@ -34,6 +31,11 @@ class KnownTrigger(msgspec.Struct, frozen=True, kw_only=True):
 
 Key = tuple[str, str, str]
 """Product, customer and rule: whatever closes a task names these."""
+
+
+def key_of(trigger: Trigger) -> Key:
+    """Whose tasks a trigger concerns."""
+    return trigger.data.product, trigger.data.customer.id, trigger.data.rule
 
 
 class Ledger:
@@ -66,6 +68,7 @@ class Ledger:
         self.changed_outages: set[str] = set()
         self.history: list[HistoryLine] = []
         self.triggers: list[KnownTrigger] = []
+        self.moved: dict[str, str] = {}
 
     @property
     def is_empty(self) -> bool:
@@ -78,6 +81,16 @@ class Ledger:
         """The open tasks of a customer and rule: one a type of trigger."""
         return [task for task in map(self._tasks.__getitem__, self._tasks_of[key]) if task.is_live]
 
+    def closed(self, key: Key, type: str) -> list[Task]:
+        """What is known of the closed tasks of a customer and rule that such triggers opened."""
+        tasks = map(self._tasks.__getitem__, self._tasks_of[key])
+        return [task for task in tasks if not task.is_live and task.trigger.type == type]
+
+    def cooling(self, key: Key) -> list[Task]:
+        """The closed tasks of a customer and rule under which stops are noted."""
+        tasks = map(self._tasks.__getitem__, self._tasks_of[key])
+        return [task for task in tasks if task.cooling is not None]
+
     def deliveries_of(self, task_id: str) -> Sequence[Delivery]:
         return list(self._deliveries[task_id].values())
 
@@ -87,6 +100,11 @@ class Ledger:
             return
         self.known[trigger.id] = task_id
         self.triggers.append(KnownTrigger(trigger=trigger, task_id=task_id, value=value, seen_us=now_us))
+
+    def move(self, facts: Sequence[Raised], task_id: str) -> None:
+        """These triggers stand under another task from now on."""
+        for fact in facts:
+            self.known[fact.id] = self.moved[fact.id] = task_id
 
     def take(self, step: Step, now_us: int) -> None:
         """What follows from a step: the task as it is now, its history, its deliveries."""
@@ -139,60 +157,3 @@ class Ledger:
             self.new_deliveries[delivery_id] = cancelled
         else:
             self.withdrawn.append(delivery_id)
-
-
-def take_trigger(ledger: Ledger, trigger: Trigger, value: bytes, config: Config, now_us: int) -> None:
-    """Folds one trigger into the ledger; one that is known already changes nothing."""
-    if trigger.id in ledger.known:
-        return
-    is_counted = _count(ledger, trigger, config, now_us)
-    closed_id = _take_back(ledger, trigger, now_us) if closes_tasks(trigger) else ""
-    plan = plan_for(trigger, config, now_us)
-    if plan is not None:
-        _open(ledger, trigger, value, plan, now_us, ledger.hold_of(trigger) if is_counted else None)
-    elif closed_id or is_counted:
-        # It stands under what it closed; where nobody calls, under nothing, so that it is not counted twice.
-        ledger.learn(trigger, value, closed_id, now_us)
-
-
-def _open(ledger: Ledger, trigger: Trigger, value: bytes, plan: Plan, now_us: int, held: str | None) -> None:
-    data = trigger.data
-    live = ledger.live((data.product, data.customer.id, data.rule))
-    same = next((task for task in live if task.trigger.type == trigger.type), None)
-    step = raised(same, trigger, plan, now_us, held=held)
-    ledger.learn(trigger, value, step.task.id, now_us)
-    ledger.take(step, now_us)
-
-
-def _count(ledger: Ledger, trigger: Trigger, config: Config, now_us: int) -> bool:
-    """Counts a stop, or what takes one back, with its outage; whether the guard looks at it at all."""
-    outage, data = ledger.outages.get(outage_id(trigger) or ""), trigger.data
-    if outage is None:
-        return False
-    section = config.products.get(data.product, ProductSection())
-    if is_stop(trigger, section):
-        ledger.put_outage(counted(outage, now_us))
-        return True
-    if trigger.type.endswith(RETRACTED_SUFFIX) and data.stopped_id in ledger.known:
-        ledger.put_outage(taken_back(outage, section, now_us))
-        return True
-    return False
-
-
-def _take_back(ledger: Ledger, trigger: Trigger, now_us: int) -> str:
-    """Closes what a return or a retraction ends; the id of the last task that it says something of."""
-    said_of = ""
-    data = trigger.data
-    concerned = ledger.live((data.product, data.customer.id, data.rule))
-    told = ledger.task(ledger.known.get(data.stopped_id or "", ""))
-    if told is not None and told not in concerned:
-        concerned.append(told)
-    close = resumed if trigger.type == RESUMED else retracted
-    for task in concerned:
-        if task.trigger.type == trigger.type:
-            continue  # A task that a return itself asked for (a playbook on usage.resumed) stays open.
-        step = close(task, trigger, now_us)
-        if step.notes:
-            said_of = task.id
-            ledger.take(step, now_us)
-    return said_of

@@ -17,6 +17,19 @@ class Escalation(msgspec.Struct, frozen=True, kw_only=True):
     hours: Contact
 
 
+class Rest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """When a customer that was called, or that comes and goes, is not to be called again at once.
+
+    For `cooldown_us` after the last task was closed; and after `returns` returns within `within_us`, for
+    `wait_us` after the next stop.
+    """
+
+    cooldown_us: int = 0
+    returns: int | None = None
+    within_us: int = 0
+    wait_us: int = 0
+
+
 class Times(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """When the task goes out, when the call window closes, when nobody needs it any more, and when each
     of the plan's escalations is due."""
@@ -38,6 +51,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     lifetime_us: int | Literal["end_of_day"] | None
     times: Times
     escalations: tuple[Escalation, ...] = ()
+    rest: Rest | None = None
     problems: tuple[str, ...] = ()
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from services.notifier.contact import Contact
-from services.notifier.plans import Escalation, Plan, times_for
+from services.notifier.plans import Escalation, Plan, Rest, times_for
 from services.notifier.quiet import QuietDays
 from services.notifier.zones import parse_window, zone
 from shared.config import (
@@ -59,6 +59,7 @@ def plan_for(trigger: Trigger, config: Config, now_us: int) -> Plan | None:
         lifetime_us=lifetime_us,
         times=times,
         escalations=escalations,
+        rest=_rest(playbook),
         problems=(*problems, *more, *missing),
     )
 
@@ -148,6 +149,21 @@ def _contact(
         quiet=_quiet_days(product.quiet_days),
     )
     return _at_work(contact, csm), tuple(problems)
+
+
+def _rest(playbook: PlaybookSection) -> Rest | None:
+    cooldown, damping = playbook.cooldown, playbook.damping
+    if cooldown is None and damping is None:
+        return None
+    cooldown_us = cooldown // _MICROSECOND if cooldown is not None else 0
+    if damping is None:
+        return Rest(cooldown_us=cooldown_us)
+    return Rest(
+        cooldown_us=cooldown_us,
+        returns=damping.returns,
+        within_us=damping.within // _MICROSECOND,
+        wait_us=damping.wait // _MICROSECOND,
+    )
 
 
 def _at_work(contact: Contact, csm: CsmSection | None) -> Contact:

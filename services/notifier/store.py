@@ -101,13 +101,18 @@ async def open_ledger(
     triggers: Sequence[Trigger],
     channels: Mapping[str, Channel],
     outages: Mapping[str, Outage] | None = None,
+    *,
+    closed_from_us: int | None = None,
 ) -> Ledger:
-    """Everything that these triggers may change, locked until the transaction ends."""
+    """Everything that these triggers may change, locked until the transaction ends.
+
+    `closed_from_us`: tasks that were closed, or changed since, after this instant matter as well.
+    """
     stopped_ids = {t.data.stopped_id for t in triggers if t.data.stopped_id is not None}
     known = await _known(connection, {t.id for t in triggers} | stopped_ids)
     keys = {(t.data.product, t.data.customer.id, t.data.rule) for t in triggers}
     told = [known[stopped_id] for stopped_id in stopped_ids if stopped_id in known]
-    tasks = await _locked_tasks(connection, keys, told)
+    tasks = await _locked_tasks(connection, keys, told, closed_from_us)
     return Ledger(
         channels=channels,
         tasks=tasks,
@@ -120,13 +125,19 @@ async def open_ledger(
 async def ledger_of(
     connection: AsyncConnection, task_ids: Collection[str], channels: Mapping[str, Channel]
 ) -> Ledger:
-    """These tasks with their deliveries, locked until the transaction ends; unknown ids are not there."""
-    query = select(schema.tasks.c.task).where(schema.tasks.c.id.in_(sorted(task_ids)))
-    rows = await connection.execute(query.order_by(schema.tasks.c.id).with_for_update())
+    """These tasks with their deliveries, locked until the transaction ends; unknown ids are not there.
+
+    Of customers whose task is closed, those that are open as well: it may have to make room for them.
+    """
+    t = schema.tasks.c
+    found = await _tasks(connection, select(t.task).where(t.id.in_(sorted(task_ids))))
+    keys = {(task.product, task.customer_id, task.rule) for task in found.values() if not task.is_live}
+    if keys:
+        found |= {task.id: task for task in await _locked_tasks(connection, keys, ())}
     return Ledger(
         channels=channels,
-        tasks=[decode_task(value) for value in rows.scalars()],
-        deliveries=await _locked_deliveries(connection, task_ids),
+        tasks=found.values(),
+        deliveries=await _locked_deliveries(connection, found),
     )
 
 
@@ -140,7 +151,10 @@ async def _known(connection: AsyncConnection, trigger_ids: Collection[str]) -> d
 
 
 async def _locked_tasks(
-    connection: AsyncConnection, keys: Collection[Key], task_ids: Collection[str]
+    connection: AsyncConnection,
+    keys: Collection[Key],
+    task_ids: Collection[str],
+    closed_from_us: int | None = None,
 ) -> list[Task]:
     t = schema.tasks.c
     found: dict[str, Task] = {}
@@ -149,7 +163,9 @@ async def _locked_tasks(
         for product, customer_id in some:
             products.setdefault(product, []).append(customer_id)
         whose = or_(*(and_(t.product == p, t.customer_id.in_(ids)) for p, ids in products.items()))
-        found.update(await _tasks(connection, select(t.task).where(t.closed_us.is_(None), whose)))
+        is_live = t.closed_us.is_(None)
+        matters = is_live if closed_from_us is None else or_(is_live, t.updated_us > closed_from_us)
+        found.update(await _tasks(connection, select(t.task).where(matters, whose)))
     for ids in _slices(task_ids):
         found.update(await _tasks(connection, select(t.task).where(t.id.in_(ids))))
     return [found[task_id] for task_id in sorted(found)]
@@ -176,6 +192,7 @@ async def write(connection: AsyncConnection, ledger: Ledger) -> None:
     """Everything the ledger has to say, in a handful of statements however long it is."""
     await _write_tasks(connection, ledger.changed.values())
     await _write_triggers(connection, ledger.triggers)
+    await _move_triggers(connection, ledger.moved)
     await _write_history(connection, ledger.history)
     d = schema.deliveries
     for some in _slices(ledger.withdrawn):
@@ -224,6 +241,14 @@ async def _write_triggers(connection: AsyncConnection, triggers: Sequence[KnownT
     ]
     if rows:
         await connection.execute(insert(schema.task_triggers), rows)
+
+
+async def _move_triggers(connection: AsyncConnection, moved: Mapping[str, str]) -> None:
+    t = schema.task_triggers
+    rows = [{"its_id": trigger_id, "its_task": task_id} for trigger_id, task_id in sorted(moved.items())]
+    if rows:
+        changed = update(t).where(t.c.trigger_id == bindparam("its_id"))
+        await connection.execute(changed.values(task_id=bindparam("its_task")), rows)
 
 
 async def _write_history(connection: AsyncConnection, lines: Sequence[HistoryLine]) -> None:

@@ -49,8 +49,19 @@ class Peers(msgspec.Struct, frozen=True):
     cohort_count: int
 
 
+class Cooling(msgspec.Struct, frozen=True, kw_only=True):
+    """Stops that came too soon after this task to be called at once: they are, if they still stand then."""
+
+    trigger: Trigger
+    raised: tuple[Raised, ...]
+    until_us: int
+
+
 class Task(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What somebody is asked to do; `id` is that of the trigger that opened it, `trigger` the latest."""
+    """What somebody is asked to do; `id` is that of the trigger that opened it, `trigger` the latest.
+
+    `returns_us`: when the customer came back by itself, before anybody had called.
+    """
 
     id: str
     state: State
@@ -73,6 +84,8 @@ class Task(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     cancelled: Literal["resumed", "retracted"] | None = None
     held: str | None = None
     peers: Peers | None = None
+    cooling: Cooling | None = None
+    returns_us: tuple[int, ...] = ()
     unverified: bool = False
 
     @property
@@ -94,7 +107,9 @@ class Task(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     @property
     def wake_us(self) -> int | None:
         """When this task next changes by itself; None: never."""
-        if not self.is_live or self.held is not None:
+        if not self.is_live:
+            return self.cooling.until_us if self.cooling is not None else None
+        if self.held is not None:
             return None
         if self.state == "snoozed":
             return self.snoozed_until_us
@@ -212,9 +227,14 @@ def reopen(task: Task, actor: str, now_us: int) -> Step:
         return Step(task=task)
     if task.state != "done":
         raise Conflict(f"only an outcome can be undone, and {_said(task)}", code="not_done")
+    # Stops noted under it since are part of it again.
+    cooling = task.cooling
     changed = altered(
         task,
         now_us,
+        trigger=cooling.trigger if cooling is not None else task.trigger,
+        raised=(*task.raised, *cooling.raised) if cooling is not None else task.raised,
+        cooling=None,
         state="acknowledged",
         outcome=None,
         closed_us=None,

@@ -3,6 +3,7 @@
 One open task per customer, rule and type of trigger; a second trigger updates it.
 """
 
+from collections.abc import Callable
 from typing import Literal
 
 import msgspec
@@ -23,14 +24,23 @@ from services.notifier.tasks import (
 from shared.triggers import RESUMED, Trigger
 
 
-def raised(task: Task | None, trigger: Trigger, plan: Plan, now_us: int, *, held: str | None = None) -> Step:
+def raised(
+    task: Task | None,
+    trigger: Trigger,
+    plan: Plan,
+    now_us: int,
+    *,
+    held: str | None = None,
+    earlier: tuple[Raised, ...] = (),
+) -> Step:
     """A trigger asks for a call: opens a task, or updates the one that is open.
 
-    `held`: the outage that may be behind it; a new task then waits until that one lets it go.
+    `held`: the outage that may be behind it; a new task then waits until that one lets it go. `earlier`:
+    what a new task stands for besides, for it was only noted until now.
     """
     fact = Raised(trigger.id, trigger.data.day)
     if task is None or not task.is_live:
-        return _opened(trigger, fact, plan, now_us, held)
+        return _opened(trigger, (*(one for one in earlier if one != fact), fact), plan, now_us, held)
     if fact in task.raised:
         return Step(task=task)
     updated = msgspec.structs.replace(
@@ -45,12 +55,12 @@ def raised(task: Task | None, trigger: Trigger, plan: Plan, now_us: int, *, held
     )
 
 
-def _opened(trigger: Trigger, fact: Raised, plan: Plan, now_us: int, held: str | None) -> Step:
+def _opened(trigger: Trigger, facts: tuple[Raised, ...], plan: Plan, now_us: int, held: str | None) -> Step:
     task = Task(
         id=trigger.id,
         state="open",
         trigger=trigger,
-        raised=(fact,),
+        raised=facts,
         plan=plan,
         opened_us=now_us,
         updated_us=now_us,
@@ -70,27 +80,34 @@ def resumed(task: Task, trigger: Trigger, now_us: int) -> Step:
     Everything an episode raised lies on or before the day of the use that ended it, and everything
     a later one raises lies after it, so the days alone tell them apart.
     """
-    return _without(task, tuple(r for r in task.raised if r.day > trigger.data.day), trigger, now_us)
+    return _without(task, lambda fact: fact.day > trigger.data.day, trigger, now_us)
 
 
 def retracted(task: Task, trigger: Trigger, now_us: int) -> Step:
     """The stop was none: closes the task unless another of its triggers still stands."""
-    left = tuple(r for r in task.raised if r.id != trigger.data.stopped_id)
-    return _without(task, left, trigger, now_us)
+    return _without(task, lambda fact: fact.id != trigger.data.stopped_id, trigger, now_us)
 
 
-def _without(task: Task, left: tuple[Raised, ...], trigger: Trigger, now_us: int) -> Step:
+def _without(task: Task, stands: Callable[[Raised], bool], trigger: Trigger, now_us: int) -> Step:
     reason: Literal["resumed", "retracted"] = "resumed" if trigger.type == RESUMED else "retracted"
     note = Note(change=reason, detail=trigger.data.day.isoformat())
+    left = tuple(filter(stands, task.raised))
     if not task.is_live:
-        # The call was made and closed; that it rested on a fact since taken back belongs in its record.
-        return Step(task=task, notes=(note,) if reason == "retracted" and left != task.raised else ())
+        return _closed_without(task, stands, note, now_us)
     if left == task.raised:
         return Step(task=task)
     if left:
         return Step(task=altered(task, now_us, raised=left), notes=(note,))
+    is_return = reason == "resumed" and task.state in UNTOUCHED_STATES
     closed = altered(
-        task, now_us, state="cancelled", cancelled=reason, closed_us=now_us, closed_by=SYSTEM, held=None
+        task,
+        now_us,
+        state="cancelled",
+        cancelled=reason,
+        closed_us=now_us,
+        closed_by=SYSTEM,
+        held=None,
+        returns_us=(*task.returns_us, now_us) if is_return else task.returns_us,
     )
     return Step(
         task=closed,
@@ -100,9 +117,25 @@ def _without(task: Task, left: tuple[Raised, ...], trigger: Trigger, now_us: int
     )
 
 
+def _closed_without(task: Task, stands: Callable[[Raised], bool], note: Note, now_us: int) -> Step:
+    """Stops that were only noted are over without a word; of a call that was made it belongs in the record
+    that it rested on a fact since taken back."""
+    cooling = task.cooling
+    left = tuple(filter(stands, cooling.raised)) if cooling is not None else ()
+    if cooling is None or left == cooling.raised:
+        is_wrong = note.change == "retracted" and not all(map(stands, task.raised))
+        return Step(task=task, notes=(note,) if is_wrong else ())
+    if left:
+        return Step(
+            task=altered(task, now_us, cooling=msgspec.structs.replace(cooling, raised=left)), notes=(note,)
+        )
+    returns_us = (*task.returns_us, now_us) if note.change == "resumed" else task.returns_us
+    return Step(task=altered(task, now_us, cooling=None, returns_us=returns_us), notes=(note,))
+
+
 def woken(task: Task, now_us: int) -> Step:
     """Its time has come: snoozed tasks come back, unanswered ones escalate, forgotten ones expire."""
-    if task.wake_us is None or task.wake_us > now_us:
+    if not task.is_live or task.wake_us is None or task.wake_us > now_us:
         return Step(task=task)
     if task.state == "snoozed":
         return _back(task, now_us)

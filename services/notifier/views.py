@@ -8,7 +8,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 from services.notifier.announce import Delivery
 from services.notifier.ledger import HistoryLine
 from services.notifier.outgoing import Attempt
-from services.notifier.tasks import Outcome, State, Task
+from services.notifier.tasks import PEERS, Outcome, State, Task
 from shared.clock import rfc3339
 
 
@@ -51,6 +51,12 @@ class TaskView(View):
     closed_by: str | None
     cancelled: Literal["resumed", "retracted"] | None
     unverified: bool
+    held: Literal["outage", "peers"] | None = Field(
+        description="Why it waits: the product may be down, or many like customers stopped with it."
+    )
+    cooling_until: str | None = Field(
+        description="The customer stopped again too soon after this task; it is called then if still silent."
+    )
     problems: list[str]
     trigger: dict[str, Any]
 
@@ -184,6 +190,8 @@ def task_values(task: Task) -> dict[str, Any]:
         "closed_by": task.closed_by,
         "cancelled": task.cancelled,
         "unverified": task.unverified,
+        "held": None if task.held is None else "peers" if task.held.startswith(PEERS) else "outage",
+        "cooling_until": _at(task.cooling.until_us if task.cooling is not None else None),
         "problems": list(plan.problems),
         "trigger": msgspec.to_builtins(task.trigger),
     }

@@ -7,6 +7,7 @@ from typing import Protocol
 from fastapi import APIRouter
 
 from services.notifier import api, slack_route
+from services.notifier.census import Census
 from services.notifier.channels import Channel
 from services.notifier.channels.slack import SlackBot, SlackWebhook
 from services.notifier.channels.webhook import SignedWebhook
@@ -42,6 +43,7 @@ class Notifier:
             "intake": self.intake,
             "sender": self.sender,
             "timekeeper": self.timekeeper,
+            "census": Census(parts),
         }
         self._parts = parts
         self.api = APIRouter()

@@ -8,7 +8,7 @@ import msgspec
 
 from services.notifier.guard import SILENCE
 from services.notifier.routing import RETRACTED_SUFFIX
-from services.notifier.tasks import Peers, Task
+from services.notifier.tasks import Cooling, Peers, Task
 from services.notifier.trouble import DISABLED
 from services.notifier.words import Words
 from services.notifier.zones import instant_of, zone
@@ -116,6 +116,7 @@ def problems(task: Task, words: Words) -> tuple[str, ...]:
     """What to know before calling: what else may be behind the silence, and which settings do not fit."""
     peers = task.peers
     silent = () if peers is None else (peers_said(peers, words, is_waiting=task.held is not None),)
+    again = () if task.cooling is None else (_again(task, task.cooling, words),)
     csm = task.trigger.data.customer.csm or ""
     said = {
         "unknown_csm": words.say("The customer's CSM %(csm)s is not in the configuration.", csm=csm),
@@ -126,7 +127,15 @@ def problems(task: Task, words: Words) -> tuple[str, ...]:
         "no_backup": words.say("There is no backup to escalate to."),
         "no_lead": words.say("There is no lead to escalate to."),
     }
-    return (*silent, *(said[code] for code in task.plan.problems if code in said))
+    return (*silent, *again, *(said[code] for code in task.plan.problems if code in said))
+
+
+def _again(task: Task, cooling: Cooling, words: Words) -> str:
+    return words.say(
+        "Stopped again on %(day)s. Too soon for another call: it comes on %(until)s if it is still silent.",
+        day=words.day(cooling.trigger.data.day),
+        until=words.moment(cooling.until_us, zone(task.plan.contact.zone)),
+    )
 
 
 def peers_said(peers: Peers, words: Words, *, is_waiting: bool) -> str:

@@ -13,7 +13,8 @@ from sqlalchemy import Select, insert, select, text, update
 from services.notifier import board, channel_rows, cohorts, guarding, outgoing, sent, store
 from services.notifier.announce import Delivery
 from services.notifier.board import TaskFilter
-from services.notifier.ledger import Ledger, take_trigger
+from services.notifier.folding import take_trigger, warm
+from services.notifier.ledger import Ledger
 from services.notifier.outgoing import Attempt, Mark
 from services.notifier.resting import ChannelState
 from services.notifier.sent import DeliveryFilter
@@ -204,6 +205,32 @@ async def test_tasks_wake_in_the_order_of_their_time(database: Database) -> None
         assert await store.due_tasks(connection, NOON, 9) == []
         assert await store.due_tasks(connection, NOON + 2 * HOUR, 9) == [stop("c-2").id, stop("c-1").id]
         assert await store.next_wake_us(connection) == NOON + HOUR
+
+
+async def test_a_stop_noted_under_a_closed_task_becomes_one_of_its_own(database: Database) -> None:
+    cool = config(playbooks=[{"on": "usage.stopped", "send": ["phone"], "cooldown": "7d"}])
+    first, second = stop(), stop(day="2026-03-05")
+    await take(database, first)
+    async with database.begin() as connection:
+        ledger = await store.ledger_of(connection, [first.id], cool.channels)
+        task = ledger.task(first.id)
+        assert task is not None
+        ledger.take(finish(task, "csm-1", "reached", "", NOON), NOON)
+        await store.write(connection, ledger)
+    async with database.begin() as connection:
+        ledger = await store.open_ledger(connection, [second], cool.channels, closed_from_us=NOON - DAY)
+        take_trigger(ledger, second, encode_trigger(second), cool, NOON + 3 * DAY)
+        await store.write(connection, ledger)
+        assert await store.due_tasks(connection, NOON + 7 * DAY, 9) == [first.id]
+        assert [t.id for t in await store.triggers_of(connection, first.id)] == [first.id, second.id]
+    async with database.begin() as connection:
+        ledger = await store.ledger_of(connection, [first.id], cool.channels)
+        task = ledger.task(first.id)
+        assert task is not None
+        warm(ledger, task, cool, NOON + 7 * DAY)
+        await store.write(connection, ledger)
+        assert await store.due_tasks(connection, NOON + 7 * DAY, 9) == []
+        assert [t.id for t in await store.triggers_of(connection, second.id)] == [second.id]
 
 
 # Deliveries

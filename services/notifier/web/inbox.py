@@ -213,6 +213,7 @@ def trail_line(
         "expired": words.say("Expired untouched"),
         "held": words.say("Held by the outage guard"),
         "waits": words.say("Waits: many fell silent at once"),
+        "stopped_again": words.say("Stopped again, too soon for another call"),
         "released": words.say("Released"),
     }
     known_outcomes: dict[str, str] = dict(outcomes(words))

@@ -11,7 +11,8 @@ from standardwebhooks.webhooks import Webhook
 from services.notifier.channels import Letter
 from services.notifier.channels.http import BODY_BYTES_MAX, Answer, HttpClient, Request, open_client
 from services.notifier.channels.webhook import SignedWebhook
-from services.notifier.ledger import Ledger, take_trigger
+from services.notifier.folding import take_trigger
+from services.notifier.ledger import Ledger
 from shared.clock import SystemClock
 from shared.config import WebhookChannel
 from shared.errors import ConfigError

@@ -2,7 +2,8 @@
 
 import msgspec
 
-from services.notifier.ledger import Ledger, take_trigger
+from services.notifier.folding import take_trigger
+from services.notifier.ledger import Ledger
 from services.notifier.tasks import Task, finish, notified
 from shared.triggers import Trigger, encode_trigger
 from tests.unit.notifier.cases import DAY, NOON, config, resumption, retraction, stop
