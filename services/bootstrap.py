@@ -152,6 +152,7 @@ def _evaluator(base: Foundations) -> Room:
     from services.evaluator.store import EvaluatorStore
     from services.evaluator.ticker import Ticker
     from services.evaluator.worker import Evaluator
+    from services.pruning import Pruning
 
     store = EvaluatorStore(base.database)
     products = _products(base.config)
@@ -170,10 +171,19 @@ def _evaluator(base: Foundations) -> Room:
         awaiting=evaluator.awaiting_ticks,
         every_seconds=base.settings.tick_every_seconds,
     )
-    parts = ReadingParts(store=store, products=products, keyring=base.keys, clock=base.clock)
+    pruning = Pruning(
+        base.database, base.clock, base.config.retention, log_hours=base.settings.kafka_retention_hours
+    )
+    parts = ReadingParts(
+        store=store,
+        products=products,
+        keyring=base.keys,
+        clock=base.clock,
+        log_hours=base.settings.kafka_retention_hours,
+    )
     return Room(
         routers=[router(parts)],
-        workers={"evaluator": evaluator, "ticker": ticker, "relay": relay},
+        workers={"evaluator": evaluator, "ticker": ticker, "relay": relay, "pruning": pruning},
         checks={"evaluator": evaluator.check},
     )
 

@@ -55,7 +55,13 @@ async def embedded(config: Config, settings: Settings, clock: Clock) -> AsyncIte
         log = EmbeddedLog(database, clock)
         try:
             await bring_up(database)
-            retention = Retention(database, log, clock, hours=settings.kafka_retention_hours)
+            retention = Retention(
+                database,
+                log,
+                clock,
+                hours=settings.kafka_retention_hours,
+                dead_letters=config.retention.dead_letters,
+            )
             yield _on(config, settings, clock, database, log, upkeep={"retention": retention})
         finally:
             await log.close()

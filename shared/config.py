@@ -247,6 +247,32 @@ class WebhookChannel(Section):
 Channel = Annotated[SlackChannel | WebhookChannel, Field(discriminator="kind")]
 
 
+OVER_MIN = timedelta(days=60)
+"""What is over is kept for so long at the least: late events may take a stop back, a reader may lag."""
+
+
+def check_kept(value: timedelta) -> timedelta:
+    """Long enough that nobody asks for it any more."""
+    if value < OVER_MIN:
+        raise ValueError(f"at least {OVER_MIN.days}d, for late events may still change what was told")
+    return value
+
+
+Kept = Annotated[Duration, AfterValidator(check_kept)]
+
+
+class RetentionSection(Section):
+    """How long what is over is kept; absent: for ever.
+
+    `triggers` from when they were told, `tasks` from when they were closed, `dead_letters` from when they
+    were put aside. Events lie in the log, for KAFKA_RETENTION_HOURS; days and streaks stay until erased.
+    """
+
+    triggers: Kept | None = None
+    tasks: Kept | None = None
+    dead_letters: Duration | None = None
+
+
 UnknownName = tuple[tuple[str | int, ...], str, str, tuple[str, ...]]
 """Where it stands, what is wrong, the name as written, and the names there are."""
 
@@ -265,6 +291,7 @@ class Config(Section):
     products: Mapping[Name, ProductSection] = {}
     channels: Mapping[Name, Channel] = {}
     csms: Mapping[str, CsmSection] = {}
+    retention: RetentionSection = RetentionSection()
 
     @model_validator(mode="after")
     def _names_exist(self) -> "Config":

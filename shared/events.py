@@ -86,12 +86,19 @@ class ProfileChanged(
     backfill: bool = False
 
 
-class CustomerErased(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="erase"):
-    """Forget this customer: days, triggers, tasks."""
+class CustomerErased(
+    msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="erase", omit_defaults=True
+):
+    """Forget this customer: days, triggers, tasks.
+
+    `receipt_id` names the receipt that is written then, `asked_by` the key that asked.
+    """
 
     product: str
     customer_id: str
     received_us: int
+    receipt_id: str = ""
+    asked_by: str = ""
 
 
 class Tick(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="tick"):

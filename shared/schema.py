@@ -132,6 +132,22 @@ Index(
     postgresql_where=outbox.c.sent_us.is_(None),
 )
 Index("outbox_customer", outbox.c.product, outbox.c.customer_id)
+Index("outbox_created", outbox.c.topic, outbox.c.created_us)
+
+erasures = Table(  # receipts: what an erasure took away, of whom nothing is left, not even the name
+    "erasures",
+    metadata,
+    Column("receipt_id", Text, primary_key=True),
+    Column("product", Text, nullable=False),
+    Column("asked_us", BigInteger, nullable=False),
+    Column("asked_by", Text, nullable=False),  # the visible part of a key
+    Column("erased_us", BigInteger, nullable=False),
+    Column("customer_count", Integer, nullable=False),
+    Column("trigger_count", Integer, nullable=False),
+    Column("task_count", Integer, nullable=False),
+    Column("delivery_count", Integer, nullable=False),
+    Column("dead_letter_count", Integer, nullable=False),
+)
 
 tasks = Table(
     "tasks",
@@ -330,6 +346,7 @@ __all__ = [
     "channel_states",
     "customers",
     "deliveries",
+    "erasures",
     "excused_days",
     "log_records",
     "metadata",

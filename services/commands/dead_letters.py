@@ -1,9 +1,11 @@
 """`dead-letters list/replay`: what could not be taken, why, and sending it again once that is mended."""
 
 import asyncio
+import csv
+import io
 import sys
-from collections.abc import AsyncIterator
-from typing import TYPE_CHECKING, Annotated, Any
+from collections.abc import AsyncIterator, Mapping
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
@@ -17,6 +19,7 @@ app = typer.Typer(help="What could not be taken: list it, send it again.", no_ar
 
 RECORDS_MAX = 1_000
 EVENTS_PATH = "/v1/events"
+CUSTOMERS_PATH = "/v1/customers"
 
 ReasonOption = Annotated[str | None, typer.Option("--reason", help="With this reason alone.")]
 ProductFilter = Annotated[str | None, typer.Option("--product", metavar="ID", help="Of this product alone.")]
@@ -41,28 +44,30 @@ def list_letters(reason: ReasonOption = None, product: ProductFilter = None, dat
 @app.command("replay")
 def replay(
     reason: ReasonOption = None,
-    product: ProductFilter = None,
     url: UrlOption = URL_DEFAULT,
     key: KeyOption = "",
     data: DataOption = None,
 ) -> None:
-    """Send the events among them again.
+    """Send those of the key's product again.
 
-    To the running service, as backfill; what is still wrong is told.
+    To the running service, as backfill, each to where it came; what is still wrong is told.
     """
     from services.commands.remote import Remote
     from services.commands.surroundings import read_settings
 
+    settings = read_settings(data_dir=data)
+
     async def run() -> None:
         sent_count = refused_count = 0
         async with Remote(url, key) as remote:
-            async for letter in _letters(read_settings(data_dir=data), reason, product):
-                body = event_of(letter)
-                if body is None:
-                    print(f"{letter.id}: no event that could be sent again", file=sys.stderr)
+            product = await _product_of(key, settings)
+            async for letter in _letters(settings, reason, product):
+                again = again_of(letter)
+                if again is None:
+                    print(f"{letter.id}: nothing that could be sent again", file=sys.stderr)
                     refused_count += 1
                     continue
-                accepted = await remote.post_one(EVENTS_PATH, body)
+                accepted = await remote.post_again(again.path, again.body, content_type=again.content_type)
                 for _, code, message in accepted.rejected:
                     print(f"{letter.id}: {code}: {message}", file=sys.stderr)
                 sent_count += accepted.count
@@ -72,19 +77,50 @@ def replay(
     asyncio.run(run())
 
 
-def event_of(letter: "DeadLetter") -> bytes | None:
-    """The letter's event as `POST /v1/events` takes it; None where it holds none."""
+class Again(NamedTuple):
+    """A request that sends what a letter holds once more."""
+
+    path: str
+    content_type: str
+    body: bytes
+
+
+def again_of(letter: "DeadLetter") -> Again | None:
+    """The letter's item as the route takes it to which it came; None where it holds nothing to be sent."""
+    import msgspec
+
+    source, _, path = letter.origin.partition(":")
+    if source not in ("http", "import"):
+        return _again_from_log(letter)
+    try:
+        item = msgspec.json.decode(letter.payload)
+    except msgspec.DecodeError:
+        return None  # Broken JSON stays broken, and so does what was too long to be kept whole.
+    if path == CUSTOMERS_PATH:
+        return Again(path, "text/csv", _as_csv(item)) if item else None
+    is_cloudevent = path == EVENTS_PATH and isinstance(item, dict) and "specversion" in item
+    content_type = "application/cloudevents+json" if is_cloudevent else "application/json"
+    return Again(path, content_type, letter.payload.encode())
+
+
+def _again_from_log(letter: "DeadLetter") -> Again | None:
     import msgspec
 
     from shared.events import Event, decode
 
-    if letter.origin.endswith(f":{EVENTS_PATH}"):
-        return letter.payload.encode()
     try:
         message = decode(letter.payload.encode())
     except (msgspec.MsgspecError, ValueError):
         return None
-    return msgspec.json.encode(_native(message)) if isinstance(message, Event) else None
+    if not isinstance(message, Event):
+        return None
+    return Again(EVENTS_PATH, "application/json", msgspec.json.encode(_native(message)))
+
+
+def _as_csv(cells: Mapping[str, str]) -> bytes:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows([cells.keys(), cells.values()])
+    return text.getvalue().encode()
 
 
 def _native(event: Any) -> dict[str, Any]:
@@ -101,6 +137,19 @@ def _native(event: Any) -> dict[str, Any]:
     return {**told, "properties": event.properties} if event.properties else told
 
 
+async def _product_of(key: str, settings: "Settings") -> str:
+    """Whose key this is: another product's letters must not be sent with it."""
+    from services.foundations import open_database
+    from shared.auth import KeyRing
+    from shared.clock import SystemClock
+
+    database = open_database(settings)
+    try:
+        return (await KeyRing(database, SystemClock()).authenticate(key)).product
+    finally:
+        await database.close()
+
+
 async def _letters(
     settings: "Settings", reason: str | None, product: str | None
 ) -> AsyncIterator["DeadLetter"]:
@@ -108,6 +157,7 @@ async def _letters(
     import msgspec
 
     from services.foundations import open_log
+    from shared.erasure import ERASED
     from shared.events import DeadLetter
 
     decoder = msgspec.json.Decoder(DeadLetter)
@@ -116,7 +166,7 @@ async def _letters(
         async for value in _values(log):
             letter = decoder.decode(value)
             is_wanted = reason in (None, letter.reason) and product in (None, letter.product)
-            if is_wanted and letter.id not in seen:
+            if is_wanted and letter.id not in seen and letter.reason != ERASED:
                 seen.add(letter.id)
                 yield letter
 

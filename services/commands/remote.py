@@ -12,6 +12,8 @@ from shared.errors import PermanentError, TransientError
 ATTEMPTS_MAX = 6
 WAIT_SECONDS_MAX = 30.0
 TIMEOUT_SECONDS = 60.0
+_REFUSALS = frozenset((400, 413, 415, 422))
+"""What a service says of one item that it cannot take."""
 
 
 class Accepted(msgspec.Struct, frozen=True):
@@ -50,9 +52,13 @@ class Remote:
         answer = await self._send("POST", path, content=body, params=params, headers=headers)
         return _accepted(answer)
 
-    async def post_one(self, path: str, body: bytes) -> Accepted:
-        """Posts one event as backfill."""
-        return await self.post(path, body, content_type="application/json")
+    async def post_again(self, path: str, body: bytes, *, content_type: str) -> Accepted:
+        """Posts one item that was refused before, as backfill; refused again, it counts as rejected."""
+        headers = {"Content-Type": content_type}
+        params = {"backfill": "true"}
+        return _accepted(
+            await self._send("POST", path, _REFUSALS, content=body, params=params, headers=headers)
+        )
 
     async def get(self, path: str, **params: Any) -> Any:
         """What stands there."""
@@ -72,7 +78,10 @@ class Remote:
         said = _body(answer)
         return Accepted(0, [(0, str(said.get("code")), str(said.get("message")))])
 
-    async def _send(self, method: str, path: str, **how: Any) -> httpx.Response:
+    async def _send(
+        self, method: str, path: str, answers: frozenset[int] = frozenset((422,)), **how: Any
+    ) -> httpx.Response:
+        """The answer once there is one: a success, or one of the statuses that are `answers` here."""
         for attempt in range(1, ATTEMPTS_MAX + 1):
             try:
                 answer = await self._client.request(method, path, **how)
@@ -85,7 +94,7 @@ class Remote:
             else:
                 self._has_answered = True
                 if answer.status_code not in (429, 502, 503, 504):
-                    return self._checked(answer)
+                    return self._checked(answer, answers)
                 failure, wait = f"{self._url}: {_said(answer)}", _retry_after(answer)
             if attempt < ATTEMPTS_MAX:
                 await asyncio.sleep(min(max(wait, 0.25 * 2**attempt), WAIT_SECONDS_MAX))
@@ -93,9 +102,9 @@ class Remote:
             f"{failure} (after {ATTEMPTS_MAX} attempts); importing again changes nothing twice"
         )
 
-    def _checked(self, answer: httpx.Response) -> httpx.Response:
+    def _checked(self, answer: httpx.Response, answers: frozenset[int] = frozenset((422,))) -> httpx.Response:
         # 422 says which items were refused and is an answer like any other.
-        if answer.is_success or answer.status_code == 422:
+        if answer.is_success or answer.status_code in answers:
             return answer
         raise PermanentError(f"{self._url}: {_said(answer)}")
 

@@ -1,6 +1,6 @@
 """What can be asked about a customer over HTTP: its profile, days, streaks and triggers, as last folded."""
 
-from datetime import date
+from datetime import date, datetime, timedelta
 from typing import Annotated, Any
 
 import msgspec
@@ -13,7 +13,8 @@ from services.evaluator.rules import Product
 from services.evaluator.state import CustomerState
 from services.evaluator.store import EvaluatorStore
 from shared.auth import ApiKey, KeyRing, require
-from shared.clock import Clock
+from shared.clock import Clock, from_us
+from shared.erasure import Receipt
 from shared.errors import InvalidInput, NotFound
 from shared.http import ERROR_RESPONSES
 
@@ -23,12 +24,13 @@ TRIGGERS_MAX = 1_000
 
 
 class ReadingParts(msgspec.Struct, frozen=True, kw_only=True):
-    """What the routes need; `products` are compiled."""
+    """What the routes need; `products` are compiled. A record leaves the log after `log_hours`."""
 
     store: EvaluatorStore
     products: dict[str, Product]
     keyring: KeyRing
     clock: Clock
+    log_hours: int = 24 * 40
 
 
 class _Body(BaseModel):
@@ -72,6 +74,27 @@ class DaysBody(_Body):
     days: list[DayBody]
     streaks: list[StreakBody]
     triggers: list[dict[str, Any]] = Field(description="Newest last, 1,000 at the most.")
+
+
+class RemovedBody(_Body):
+    """How many of each were deleted."""
+
+    customers: int
+    triggers: int
+    tasks: int
+    deliveries: int
+    dead_letters: int
+
+
+class ReceiptBody(_Body):
+    """What an erasure took out of the store. It names nobody; who asked for it has the id."""
+
+    receipt_id: str
+    asked_at: datetime
+    asked_by: str = Field(description="The visible part of the API key.")
+    erased_at: datetime
+    removed: RemovedBody
+    log_until: datetime = Field(description="By then the log has let go of the customer's events as well.")
 
 
 class _View(msgspec.Struct, frozen=True):
@@ -142,7 +165,37 @@ def router(parts: ReadingParts) -> APIRouter:
             }
         )
 
+    @routes.get("/v1/erasures/{receipt_id}", summary="The receipt of an erasure")
+    async def get_receipt(
+        receipt_id: str, key: Annotated[ApiKey, Depends(require(parts.keyring, "customers"))]
+    ) -> ReceiptBody:
+        """What went when a customer was erased; there a moment after the erasure was accepted.
+
+        curl -H "Authorization: Bearer $KEY" http://localhost:8000/v1/erasures/0f6dc2f8-8a4b-4d3e-9a43-5f8d6f1f4c55
+        """
+        receipt = None if "\x00" in receipt_id else await parts.store.receipt(key.product, receipt_id)
+        if receipt is None:
+            raise NotFound(f"no receipt {receipt_id[:80]!r}; one is there a moment after the erasure")
+        return _receipt_body(receipt, parts.log_hours)
+
     return routes
+
+
+def _receipt_body(receipt: Receipt, log_hours: int) -> ReceiptBody:
+    return ReceiptBody(
+        receipt_id=receipt.receipt_id,
+        asked_at=from_us(receipt.asked_us),
+        asked_by=receipt.asked_by,
+        erased_at=from_us(receipt.erased_us),
+        removed=RemovedBody(
+            customers=receipt.customer_count,
+            triggers=receipt.trigger_count,
+            tasks=receipt.task_count,
+            deliveries=receipt.delivery_count,
+            dead_letters=receipt.dead_letter_count,
+        ),
+        log_until=from_us(receipt.erased_us) + timedelta(hours=log_hours),
+    )
 
 
 async def _found(parts: ReadingParts, product_id: str, customer_id: str) -> _View:

@@ -2,6 +2,8 @@
 
 import msgspec
 
+from shared.events import CustomerErased
+
 CustomerKey = tuple[str, str]
 """Product and customer id."""
 
@@ -58,7 +60,7 @@ class Batch(msgspec.Struct, frozen=True, kw_only=True):
     expected_offset: int
     position: Position
     customers: tuple[CustomerRow, ...] = ()
-    erased: tuple[CustomerKey, ...] = ()
+    erased: tuple[CustomerErased, ...] = ()
     excused: tuple[tuple[str, str], ...] = ()
     recalled: tuple[str, ...] = ()
     adopted: tuple[tuple[str, str], ...] = ()

@@ -105,7 +105,7 @@ class _Folding:
     def __init__(self, partition: Partition) -> None:
         self._partition = partition
         self._changed: dict[CustomerKey, Known] = {}
-        self._erased: dict[CustomerKey, None] = {}
+        self._erased: list[CustomerErased] = []
         self._excused: list[tuple[str, str]] = []
         self._recalled: list[str] = []
         self._telling = Telling()
@@ -183,7 +183,7 @@ class _Folding:
         partition = self._partition
         key = (message.product, message.customer_id)
         if isinstance(message, CustomerErased):
-            self._erase(key)
+            self._erase(key, message)
             return
         known = partition.cache.get(key)
         if known is None:
@@ -259,10 +259,10 @@ class _Folding:
         self._changed[key] = known
         self._partition.await_sweep(known.due_us)
 
-    def _erase(self, key: CustomerKey) -> None:
+    def _erase(self, key: CustomerKey, message: CustomerErased) -> None:
         """The customer and everything told of it go, also what this batch has told so far."""
         self._changed.pop(key, None)
-        self._erased[key] = None
+        self._erased.append(message)
         self._telling.forget(key)
         self._partition.cache.put(key, Known(None, None))
 

@@ -44,24 +44,6 @@ UPSERT_CUSTOMERS = Bulk(
         SET partition = excluded.partition, due_us = excluded.due_us, state = excluded.state"""),
 )
 
-DELETE_CUSTOMERS = Bulk(
-    columns=("products", "customer_ids"),
-    sqlite="DELETE FROM customers WHERE product = ? AND customer_id = ?",
-    postgres=text("""
-        DELETE FROM customers USING unnest(CAST(:products AS text[]), CAST(:customer_ids AS text[]))
-            AS erased (product, customer_id)
-        WHERE customers.product = erased.product AND customers.customer_id = erased.customer_id"""),
-)
-
-DELETE_OUTBOX = Bulk(
-    columns=("products", "customer_ids"),
-    sqlite="DELETE FROM outbox WHERE product = ? AND customer_id = ?",
-    postgres=text("""
-        DELETE FROM outbox USING unnest(CAST(:products AS text[]), CAST(:customer_ids AS text[]))
-            AS erased (product, customer_id)
-        WHERE outbox.product = erased.product AND outbox.customer_id = erased.customer_id"""),
-)
-
 INSERT_EXCUSED = Bulk(
     columns=("partitions", "products", "days"),
     sqlite='INSERT INTO excused_days ("partition", product, day) VALUES (?, ?, ?) ON CONFLICT DO NOTHING',

@@ -15,8 +15,6 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from services.evaluator.changes import Batch, CustomerKey, CustomerRow, OutboxRow, Position, UnsentRow
 from services.evaluator.statements import (
     ADOPT_PRODUCTS,
-    DELETE_CUSTOMERS,
-    DELETE_OUTBOX,
     END_FROZEN_OWNERS,
     INSERT_EXCUSED,
     INSERT_OUTBOX,
@@ -26,7 +24,7 @@ from services.evaluator.statements import (
 )
 from shared import failpoints
 from shared.database import Database
-from shared.erasure import erase_tasks
+from shared.erasure import Receipt, erase_customer, receipt_of
 from shared.errors import Fenced
 from shared.events import TOPIC_EVENTS, TOPIC_TRIGGERS
 from shared.schema import adopted_products, customers, excused_days, outbox, positions
@@ -179,6 +177,10 @@ class EvaluatorStore:
         async with self._database.read() as connection:
             return list((await connection.execute(query)).scalars())[::-1]
 
+    async def receipt(self, product: str, receipt_id: str) -> Receipt | None:
+        """What an erasure took away; None where it was not folded yet, or is another product's."""
+        return await receipt_of(self._database, product, receipt_id)
+
     # The two dialects
 
     async def _end_frozen_owner(self, connection: AsyncConnection, partition: int) -> None:
@@ -233,10 +235,8 @@ async def _move(connection: AsyncConnection, batch: Batch, now_us: int) -> None:
 
 async def _write_rows(connection: AsyncConnection, batch: Batch, now_us: int) -> None:
     partition = batch.position.partition
-    await run_bulk(connection, DELETE_CUSTOMERS, batch.erased)
-    await run_bulk(connection, DELETE_OUTBOX, batch.erased)
-    for product, customer_id in batch.erased:
-        await erase_tasks(connection, product, customer_id)
+    for asked in batch.erased:
+        await erase_customer(connection, asked, now_us)
     await run_bulk(connection, UPSERT_CUSTOMERS, [_values(row) for row in batch.customers])
     excused = [(partition, product, day) for product, day in batch.excused]
     await run_bulk(connection, INSERT_EXCUSED, excused)

@@ -13,10 +13,11 @@ _NAMESPACE = UUID("7a1f9f35-2c0e-5b56-9a51-3f3f6f0f7c1d")
 def dead_letter(rejection: Rejection, *, product: str, origin: str, now_us: int) -> DeadLetter:
     """The dead letter of one item.
 
-    Its id is made of what was refused and why: a sender that repeats the same bad item for hours
-    leaves one letter, not thousands.
+    Its id is made of what was refused, where and why: a sender that repeats the same bad item for hours
+    leaves one letter, not thousands, and one that is sent again as history and fails again stays one.
     """
-    identity = "\x1f".join((product, origin, rejection.code, rejection.payload))
+    path = origin.partition(":")[2]
+    identity = "\x1f".join((product, path, rejection.code, rejection.payload))
     return DeadLetter(
         id=str(uuid5(_NAMESPACE, identity)),
         product=product,

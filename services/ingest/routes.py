@@ -50,7 +50,7 @@ def router(parts: IngestParts) -> APIRouter:
     routes = APIRouter(route_class=BytesRoute, dependencies=[DOCUMENTED])
     _event_routes(routes, intake, parts)
     add_dialect_routes(routes, intake)
-    _customer_routes(routes, intake)
+    _customer_routes(routes, intake, parts)
     return routes
 
 
@@ -90,7 +90,7 @@ def _event_routes(routes: APIRouter, intake: Intake, parts: IngestParts) -> None
         return answer(batch)
 
 
-def _customer_routes(routes: APIRouter, intake: Intake) -> None:
+def _customer_routes(routes: APIRouter, intake: Intake, parts: IngestParts) -> None:
     @routes.post(
         "/v1/customers",
         tags=["customers"],
@@ -167,19 +167,31 @@ def _customer_routes(routes: APIRouter, intake: Intake) -> None:
         summary="Erase one customer",
         status_code=202,
         responses={
-            202: openapi.json_answer("The log has it durably; days, triggers and tasks go next.", _TAKEN),
+            202: openapi.json_answer("The log has it durably; days, triggers and tasks go next.", _ERASING),
             **openapi.errors(401, 403, 404, 422, 503),
         },
         openapi_extra={"parameters": [_CUSTOMER_ID]},
     )
     async def delete_customer(request: Request) -> Response:
-        """Forget the customer: days, streaks, triggers, tasks. The answer is the receipt."""
+        """Forget the customer: days, streaks, triggers, tasks, deliveries and dead letters.
+
+        A moment later `GET /v1/erasures/{receipt_id}` tells what went, and when the log has let
+        go of the events as well.
+
+            curl -X DELETE -H "Authorization: Bearer $KEY" http://localhost:8000/v1/customers/c-17
+        """
         key = await intake.key_of(request, "customers")
         customer_id = check_id(request.path_params["customer_id"], "customer_id")
         terms = intake.terms(key, request)
-        erased = CustomerErased(product=key.product, customer_id=customer_id, received_us=terms.now_us)
+        erased = CustomerErased(
+            product=key.product,
+            customer_id=customer_id,
+            received_us=terms.now_us,
+            receipt_id=parts.make_id(),
+            asked_by=key.prefix,
+        )
         await intake.append([Message(value=encode(erased), key=record_key(key.product, customer_id))])
-        return _taken(customer_id, terms.now_us)
+        return _taken(customer_id, terms.now_us, receipt_id=erased.receipt_id)
 
 
 _CSV_BODY = {
@@ -192,13 +204,18 @@ _CUSTOMER_ID = {
     "required": True,
     "schema": {"type": "string", "minLength": 1, "maxLength": 200},
 }
-_TAKEN = {
+_TAKEN: dict[str, Any] = {
     "type": "object",
     "required": ["customer_id", "received_at"],
     "properties": {
         "customer_id": {"type": "string"},
         "received_at": {"type": "string", "format": "date-time"},
     },
+}
+_ERASING = {
+    "type": "object",
+    "required": [*_TAKEN["required"], "receipt_id"],
+    "properties": {**_TAKEN["properties"], "receipt_id": {"type": "string"}},
 }
 
 
@@ -220,6 +237,6 @@ def _object(body: bytes) -> dict[str, Any]:
     return value
 
 
-def _taken(customer_id: str, now_us: int) -> Response:
-    body = {"customer_id": customer_id, "received_at": rfc3339(now_us)}
+def _taken(customer_id: str, now_us: int, **more: str) -> Response:
+    body = {"customer_id": customer_id, "received_at": rfc3339(now_us), **more}
     return Response(msgspec.json.encode(body), 202, media_type="application/json")

@@ -12,8 +12,9 @@ from deploy.migrations.upgrade import bring_up
 from services.evaluator.changes import Batch, CustomerRow, OutboxRow, Position
 from services.evaluator.store import EvaluatorStore
 from shared.database import Database, open_postgres, open_sqlite
+from shared.erasure import Receipt
 from shared.errors import Fenced
-from shared.events import TOPIC_DEAD_LETTERS, TOPIC_TRIGGERS
+from shared.events import TOPIC_DEAD_LETTERS, TOPIC_TRIGGERS, CustomerErased
 from shared.schema import positions
 from tests.servers import PostgresServer
 
@@ -45,6 +46,12 @@ def customer(name: str, *, due_us: int | None = None, state: bytes = b"s", parti
 
 def message(name: str, *, customer_id: str = "c-1", topic: str = TOPIC_TRIGGERS) -> OutboxRow:
     return OutboxRow(id=name, topic=topic, product="p", customer_id=customer_id, value=name.encode())
+
+
+def erasure(name: str, *, receipt_id: str = "r-1") -> CustomerErased:
+    return CustomerErased(
+        product="p", customer_id=name, received_us=7, receipt_id=receipt_id, asked_by="ut_12345678"
+    )
 
 
 def batch(
@@ -207,12 +214,38 @@ async def test_erasing_removes_the_customer_and_everything_told_of_it_but_what_i
 ) -> None:
     await claimed(store)
     kept = customer("kept")
-    gone_messages = (message("t-1"), message("t-2", customer_id="kept"))
-    await written(store, batch(0, 1, customers=(customer("c-1"), kept), outbox=gone_messages))
-    await written(store, batch(1, 2, erased=(("p", "c-1"),), outbox=(message("t-3"),)))
+    told = (message("t-1"), message("d-1", topic=TOPIC_DEAD_LETTERS), message("t-2", customer_id="kept"))
+    await written(store, batch(0, 1, customers=(customer("c-1"), kept), outbox=told))
+    await written(store, batch(1, 2, erased=(erasure("c-1"),), outbox=(message("t-3"),)))
     assert await store.load([("p", "c-1"), ("p", "kept")]) == {kept.key: kept}
     assert await store.triggers("p", "c-1", rows_max=10) == [b"t-3"]
     assert await store.triggers("p", "kept", rows_max=10) == [b"t-2"]
+
+
+async def test_a_receipt_counts_what_went_and_names_nobody(store: EvaluatorStore, database: Database) -> None:
+    await claimed(store)
+    told = (message("t-1"), message("t-2"), message("d-1", topic=TOPIC_DEAD_LETTERS))
+    await written(store, batch(0, 1, customers=(customer("c-1"),), outbox=told))
+    assert await store.receipt("p", "r-1") is None
+    again = (erasure("c-1"), erasure("c-1"), erasure("c-1", receipt_id="r-2"))
+    await written(store, batch(1, 2, erased=again))
+    first, second = await store.receipt("p", "r-1"), await store.receipt("p", "r-2")
+    assert first == Receipt(
+        receipt_id="r-1",
+        product="p",
+        asked_us=7,
+        asked_by="ut_12345678",
+        erased_us=NOW_US,
+        customer_count=1,
+        trigger_count=2,
+        task_count=0,
+        delivery_count=0,
+        dead_letter_count=1,
+    )
+    assert second is not None
+    assert (second.customer_count, second.trigger_count, second.dead_letter_count) == (0, 0, 0)
+    assert await store.receipt("q", "r-1") is None
+    assert "c-1" not in str(first)
 
 
 async def test_of_a_customer_s_triggers_the_newest_are_given_oldest_first(store: EvaluatorStore) -> None:

@@ -17,7 +17,7 @@ PUBLIC = frozenset((("get", "/healthz"), ("get", "/readyz"), ("get", "/metrics")
 
 
 class Example(msgspec.Struct, frozen=True, kw_only=True):
-    """`path` may hold `{customer}`, `{task}` and `{delivery}`; `told` is what another product's key gets."""
+    """`path` may hold names of the world's; `told` is what another product's key gets."""
 
     scope: str
     told: int
@@ -67,6 +67,7 @@ EXAMPLES: Mapping[tuple[str, str], Example] = {
     ("get", "/v1/customers/{customer_id}/days"): Example(
         scope="read", told=404, path="/v1/customers/{customer}/days"
     ),
+    ("get", "/v1/erasures/{receipt_id}"): Example(scope="customers", told=404, path="/v1/erasures/{receipt}"),
     ("get", "/v1/tasks"): Example(scope="read", told=200, path="/v1/tasks?customer_id={customer}"),
     ("get", "/v1/tasks/{task_id}"): Example(scope="read", told=404, path="/v1/tasks/{task}"),
     ("post", "/v1/tasks/{task_id}/acknowledge"): Example(

@@ -39,7 +39,7 @@ CONFIG = Config.model_validate(
         },
     }
 )
-OWNED = (schema.customers, schema.outbox, schema.tasks, schema.deliveries)
+OWNED = (schema.erasures, schema.customers, schema.outbox, schema.tasks, schema.deliveries)
 
 
 class Nobody:
@@ -66,12 +66,20 @@ class World:
     async def fill(self) -> None:
         owner = await self.client("reserve", *SCOPES)
         async with owner:
+            await owner.post("/v1/events", json={"customer_id": "gone"})
+            await self.settle()
+            erasing = await owner.delete("/v1/customers/gone")
             await owner.put(f"/v1/customers/{CUSTOMER}", json={"name": "鮨 はやし"})
             await owner.post("/v1/events", json={"customer_id": CUSTOMER})
             await self.settle()
             [task] = (await owner.get("/v1/tasks")).json()["tasks"]
             [delivery] = (await owner.get("/v1/deliveries")).json()["deliveries"]
-        self.names = {"customer": CUSTOMER, "task": task["id"], "delivery": delivery["id"]}
+        self.names = {
+            "customer": CUSTOMER,
+            "task": task["id"],
+            "delivery": delivery["id"],
+            "receipt": erasing.json()["receipt_id"],
+        }
 
     async def client(self, product: str | None, *scopes: Scope) -> httpx.AsyncClient:
         """A client with a new key of `product`, or with none."""
@@ -189,7 +197,7 @@ async def test_a_stranger_with_every_scope_sees_nothing(world: World) -> None:
 
 async def test_a_stranger_with_every_scope_changes_nothing(world: World) -> None:
     before = await world.owned()
-    assert {row[0] for row in before} == {"customers", "outbox", "tasks", "deliveries", "log"}
+    assert {row[0] for row in before} == {"erasures", "customers", "outbox", "tasks", "deliveries", "log"}
     async with await world.client("pos", *SCOPES) as http:
         for (method, path), example in EXAMPLES.items():
             answer = await world.send(http, method, example)

@@ -11,10 +11,8 @@ from sqlalchemy import event, insert
 from shared.clock import ManualClock
 from shared.database import Database, open_sqlite
 from shared.errors import LogUnavailable
-from shared.events import TOPIC_DEAD_LETTERS
 from shared.log import Message
 from shared.log.embedded import EmbeddedLog
-from shared.log.retention import Retention
 from shared.schema import metadata, positions
 from tests.integration.log.reading import read
 
@@ -148,32 +146,6 @@ async def test_ticks_alone_do_not_let_the_file_grow_for_ever(
         await log.trim(TOPIC, clock.now_us() - DAY // timedelta(microseconds=1), {0: end})
         sizes.append((tmp_path / "usage.db").stat().st_size)
     assert sizes[-1] < 1.5 * sizes[1]  # what a trim frees is used again; untrimmed it would be three times
-
-
-async def test_retention_takes_what_is_old_and_read_and_old_dead_letters(
-    database: Database, log: EmbeddedLog, clock: ManualClock
-) -> None:
-    await _append_a_day_apart(log, clock, 10)
-    for _ in range(2):
-        await log.append(TOPIC_DEAD_LETTERS, [_message("dead")])
-    retention = Retention(log, database, clock, keep=3 * DAY)
-    assert not await retention.step()  # no reader has stored how far it came, and the letters are fresh
-    await _stored_position(database, "evaluator", 9)
-    assert await retention.step()
-    assert await _kept(log) == (7, 10)  # now is ten days after the first: seven are older than three days
-    clock.advance(4 * DAY)
-    assert await retention.step()
-    assert await log.beginning(TOPIC_DEAD_LETTERS, 0) == 1
-
-
-async def test_retention_ends_when_it_is_told_to(
-    database: Database, log: EmbeddedLog, clock: ManualClock
-) -> None:
-    stop = asyncio.Event()
-    running = asyncio.create_task(Retention(log, database, clock, keep=DAY).run(stop))
-    stop.set()
-    async with asyncio.timeout(5):
-        await running
 
 
 async def test_a_full_disk_refuses_whole_appends_and_recovers_by_itself(

@@ -1,5 +1,6 @@
 """The embedded log is trimmed by age, and never before its readers."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -63,4 +64,26 @@ async def test_dead_letters_go_by_age_alone_but_for_the_newest(database: Databas
     clock.advance(timedelta(hours=HOURS + 1))
     await Retention(database, log, clock, hours=HOURS).step()
     assert await log.beginning(TOPIC_DEAD_LETTERS, 0) == 2
+    await log.close()
+
+
+async def test_dead_letters_may_have_a_time_of_their_own(database: Database) -> None:
+    clock = ManualClock(datetime(2026, 3, 2, tzinfo=UTC))
+    log = EmbeddedLog(database, clock)
+    await log.append(TOPIC_DEAD_LETTERS, [Message(value=b"old")] * 3)
+    clock.advance(timedelta(days=2))
+    retention = Retention(database, log, clock, hours=HOURS, dead_letters=timedelta(days=1))
+    assert await retention.step()
+    assert await log.beginning(TOPIC_DEAD_LETTERS, 0) == 2
+    await log.close()
+
+
+async def test_it_ends_when_it_is_told_to(database: Database) -> None:
+    clock = ManualClock(datetime(2026, 3, 2, tzinfo=UTC))
+    log = EmbeddedLog(database, clock)
+    stop = asyncio.Event()
+    running = asyncio.create_task(Retention(database, log, clock, hours=HOURS).run(stop))
+    stop.set()
+    async with asyncio.timeout(5):
+        await running
     await log.close()

@@ -294,8 +294,16 @@ async def test_a_bad_id_in_the_path_is_refused(ingest: Ingest, path: str) -> Non
 async def test_a_customer_is_erased_with_a_receipt(ingest: Ingest, clock: ManualClock) -> None:
     answer = await ingest.http.delete("/v1/customers/c-17")
     assert (answer.status_code, answer.json()["customer_id"]) == (202, "c-17")
+    assert answer.json()["receipt_id"] == "made-1"
+    prefix = ingest.http.headers["Authorization"].removeprefix("Bearer ")[:11]
     assert ingest.messages() == [
-        CustomerErased(product="reserve", customer_id="c-17", received_us=clock.now_us())
+        CustomerErased(
+            product="reserve",
+            customer_id="c-17",
+            received_us=clock.now_us(),
+            receipt_id="made-1",
+            asked_by=prefix,
+        )
     ]
 
 
