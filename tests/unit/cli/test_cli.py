@@ -103,7 +103,12 @@ def test_a_new_store_has_nothing_to_list(
 
 def test_the_schema_is_json_schema_and_names_every_part(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["config", "schema"]) == 0
-    assert set(json.loads(capsys.readouterr().out)["properties"]) == {"products", "channels", "csms"}
+    assert set(json.loads(capsys.readouterr().out)["properties"]) == {
+        "products",
+        "channels",
+        "csms",
+        "retention",
+    }
 
 
 def test_config_check_tells_every_error_and_nothing_else(
