@@ -27,7 +27,7 @@ from shared.settings import Settings
 if TYPE_CHECKING:
     from services.evaluator.rules import Product
     from services.notifier.channels.http import ClientFactory
-    from services.notifier.parts import DaysOf
+    from services.notifier.parts import DaysOf, StreaksOf
 
 Service = Literal["ingest", "evaluator", "notifier"]
 SERVICES: tuple[Service, ...] = get_args(Service)
@@ -189,6 +189,7 @@ def _evaluator(base: Foundations) -> Room:
 
 
 def _notifier(base: Foundations) -> Room:
+    from services.letters import LogLetters
     from services.notifier.channels.http import open_client
     from services.notifier.parts import NotifierParts
     from services.notifier.web.entrance import Entrance, door_of
@@ -204,6 +205,8 @@ def _notifier(base: Foundations) -> Room:
         open_client=base.open_client or open_client,
         public_url=base.settings.public_url,
         days_of=_days_of(base),
+        streaks_of=_streaks_of(base),
+        letters=LogLetters(base.log, base.config, base.clock, base.make_id),
     )
     notifier = Notifier(parts)
     entrance = Entrance(door_of(base.settings), base.config, base.database, base.clock)
@@ -251,3 +254,26 @@ def _days_of(base: Foundations) -> "DaysOf":
         return msgspec.convert(days_between(decoded(row), first=first, last=last, excused=excused), list[Day])
 
     return days_of
+
+
+def _streaks_of(base: Foundations) -> "StreaksOf":
+    """A customer's present streaks, read as its calendar is."""
+    from services.evaluator import reading
+    from services.evaluator.partition import decoded
+    from services.evaluator.store import EvaluatorStore
+    from services.notifier.parts import Streak
+
+    store = EvaluatorStore(base.database)
+    products = _products(base.config)
+
+    async def streaks_of(product: str, customer_id: str) -> list[Streak]:
+        row = await store.customer(product, customer_id)
+        if row is None or product not in products:
+            return []
+        state = decoded(row)
+        excused = (await store.excused(row.partition)).get(product, frozenset())
+        today = reading.today(state, base.clock.now_us())
+        found = reading.streaks(state, products[product], today=today, excused=excused)
+        return msgspec.convert(found, list[Streak])
+
+    return streaks_of

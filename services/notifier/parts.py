@@ -3,6 +3,7 @@
 import random
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import date
+from typing import Protocol
 
 import msgspec
 
@@ -11,6 +12,7 @@ from shared.auth import KeyRing
 from shared.clock import Clock
 from shared.config import Config
 from shared.database import Database
+from shared.events import DeadLetter
 from shared.log import Log
 
 
@@ -22,15 +24,43 @@ class Day(msgspec.Struct, frozen=True, kw_only=True):
     expected: bool
 
 
+class Streak(msgspec.Struct, frozen=True, kw_only=True):
+    """A customer's present streak under one rule; its days are None when its length is 0."""
+
+    rule: str
+    length: int
+    calendar_days: int
+    started_on: date | None
+    last_active_on: date | None
+
+
+StreaksOf = Callable[[str, str], Awaitable[Sequence[Streak]]]
+"""Product and customer to the customer's present streaks."""
+
 DaysOf = Callable[[str, str, date, date], Awaitable[Sequence[Day]]]
 """Product, customer, first and last day (both included) to the customer's days, in order."""
+
+
+class Letters(Protocol):
+    """The dead letters, for whoever looks after them."""
+
+    async def newest(self, count_max: int) -> Sequence[DeadLetter]:
+        """The newest first."""
+        ...
+
+    async def send_again(self, letter_id: str) -> None:
+        """Sends the event of a letter in again, as backfill.
+
+        Raises NotFound, Conflict where the letter holds no event, InvalidInput where it is still wrong.
+        """
+        ...
 
 
 class NotifierParts(msgspec.Struct, frozen=True, kw_only=True):
     """The world of one notifier.
 
-    `public_url` is where CSMs find the inbox, for links in messages. `days_of` asks the evaluator for a
-    customer's calendar; without it the inbox shows none. `fetch_seconds`: how long one fetch waits.
+    `public_url` is where CSMs find the inbox, for links in messages. `days_of` and `streaks_of` ask the
+    evaluator about a customer; without them the inbox shows neither. `fetch_seconds`: how long one fetch waits.
     """
 
     config: Config
@@ -42,4 +72,6 @@ class NotifierParts(msgspec.Struct, frozen=True, kw_only=True):
     open_client: ClientFactory = open_client
     public_url: str | None = None
     days_of: DaysOf | None = None
+    streaks_of: StreaksOf | None = None
+    letters: Letters | None = None
     fetch_seconds: float = 1.0

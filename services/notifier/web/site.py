@@ -9,12 +9,15 @@ from services.notifier.desk import Desk
 from services.notifier.parts import NotifierParts
 from services.notifier.web.access import Access
 from services.notifier.web.assets import add_assets
+from services.notifier.web.customer import CustomerPage, add_customer
 from services.notifier.web.entrance import Entrance
 from services.notifier.web.forms import add_forms
 from services.notifier.web.frame import Frame, page_route, to_sign_in
 from services.notifier.web.live import Pulse, add_live
+from services.notifier.web.operation import Operation, add_operation
 from services.notifier.web.pages import Pages, add_pages
 from services.notifier.web.sign_in import SignIn, add_sign_in
+from services.notifier.web.team import TeamPage, add_team
 
 
 class Site:
@@ -34,6 +37,9 @@ class Site:
         pages = Pages(parts, frame)
         add_pages(self.router, pages)
         add_forms(self.router, pages, desk)
+        add_customer(self.router, CustomerPage(parts, frame))
+        add_team(self.router, TeamPage(parts, frame))
+        add_operation(self.router, Operation(parts, frame), desk)
         add_live(self.router, frame, self.pulse)
         if sign_in is not None:
             add_sign_in(self.router, sign_in)

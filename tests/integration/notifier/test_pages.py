@@ -70,7 +70,7 @@ async def test_calls_stand_in_the_order_of_their_windows_and_then_of_surprise(tm
         assert names(page) == ["until-15", "until-17", "any-sure", "any-likely", "from-16", "tomorrow"]
         titles = re.findall(r"<h2>([^<]+) <span>(\d+)</span>", page)
         assert titles == [("Call now", "4"), ("Later today", "1"), ("On another day", "1")]
-        assert "<h1>until-15</h1>" in page  # the first call is read beside the list
+        assert ">until-15</a></h1>" in page  # the first call is read beside the list
 
 
 async def test_a_call_shows_its_evidence_in_the_customers_time(tmp_path: Path) -> None:
