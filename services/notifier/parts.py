@@ -60,7 +60,7 @@ class NotifierParts(msgspec.Struct, frozen=True, kw_only=True):
     """The world of one notifier.
 
     `public_url` is where CSMs find the inbox, for links in messages. `days_of` and `streaks_of` ask the
-    evaluator about a customer; without them the inbox shows neither. `fetch_seconds`: how long one fetch waits.
+    evaluator about a customer; without them the inbox shows neither. `fetch_seconds`: how long a fetch waits.
     """
 
     config: Config

@@ -53,7 +53,7 @@ class Notifier:
 
     def pages(self, access: Access) -> Site:
         """The inbox, for whomever `access` lets in; it follows what this process changes."""
-        made = Site(self._parts, self.desk, access)
+        made = Site(self._parts, self.desk, access, self._announce)
         self.listen(made.pulse.poke)
         return made
 

@@ -1,16 +1,16 @@
 """The operation page, for admins: how far the readers are, what is held, did not arrive, or was refused."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from fastapi import APIRouter, Form
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from services.notifier import guarding, outgoing, records
+from services.notifier import channel_rows, guarding, records, sent
 from services.notifier.announce import Delivery
 from services.notifier.desk import Desk
-from services.notifier.outgoing import DeliveryFilter
 from services.notifier.parts import NotifierParts
+from services.notifier.sent import DeliveryFilter
 from services.notifier.web.faults import fault_said
 from services.notifier.web.frame import HEADERS, Frame, Reader, is_part
 from services.notifier.zones import local_day
@@ -37,11 +37,9 @@ class Operation:
         async with self._parts.database.read() as connection:
             positions = await records.positions(connection)
             held = await guarding.held(connection)
-            channels = await outgoing.channel_states(connection)
-            dead = await outgoing.deliveries(
-                connection, DeliveryFilter(state="dead"), count_max=DELIVERIES_MAX
-            )
-            waiting = await outgoing.deliveries(
+            channels = await channel_rows.states(connection)
+            dead = await sent.deliveries(connection, DeliveryFilter(state="dead"), count_max=DELIVERIES_MAX)
+            waiting = await sent.deliveries(
                 connection, DeliveryFilter(state="pending"), count_max=DELIVERIES_MAX
             )
         return self.frame.render(
@@ -102,7 +100,7 @@ class Operation:
         """Sends one delivery again, or every dead one for an empty id. Raises Conflict."""
         await self.frame.admin(request)
         async with self._parts.database.begin() as connection:
-            count = await outgoing.replay(
+            count = await sent.replay(
                 connection,
                 DeliveryFilter(),
                 now_us=self._parts.clock.now_us(),
@@ -123,8 +121,8 @@ def _seconds(us: int) -> int:
     return max(0, us // SECOND_US)
 
 
-def add_operation(made: APIRouter, page: Operation, desk: Desk) -> None:
-    """`/operator`, its parts and its forms."""
+def add_operation(made: APIRouter, page: Operation, desk: Desk, on_news: Callable[[], None]) -> None:
+    """`/operator`, its parts and its forms; `on_news` wakes whoever sends."""
 
     @made.get("/operator")
     async def show_operation(request: Request) -> Response:
@@ -147,7 +145,7 @@ def add_operation(made: APIRouter, page: Operation, desk: Desk) -> None:
             await page.replay(request, delivery)
         except Conflict as error:
             return await back(request, error)
-        desk.announce()
+        on_news()
         return await back(request, None)
 
     @made.post("/operator/letters/replay")

@@ -1,5 +1,7 @@
 """Puts the inbox's routes together."""
 
+from collections.abc import Callable
+
 from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
@@ -13,7 +15,7 @@ from services.notifier.web.customer import CustomerPage, add_customer
 from services.notifier.web.entrance import Entrance
 from services.notifier.web.forms import add_forms
 from services.notifier.web.frame import Frame, page_route, to_sign_in
-from services.notifier.web.live import Pulse, add_live
+from services.notifier.web.live import GAP_SECONDS, Pulse, add_live
 from services.notifier.web.operation import Operation, add_operation
 from services.notifier.web.pages import Pages, add_pages
 from services.notifier.web.sign_in import SignIn, add_sign_in
@@ -23,7 +25,15 @@ from services.notifier.web.team import TeamPage, add_team
 class Site:
     """The pages under `/`, their forms, their sign-in and their assets."""
 
-    def __init__(self, parts: NotifierParts, desk: Desk, access: Access, *, gap_seconds: float = 2.0) -> None:
+    def __init__(
+        self,
+        parts: NotifierParts,
+        desk: Desk,
+        access: Access,
+        on_news: Callable[[], None],
+        *,
+        gap_seconds: float = GAP_SECONDS,
+    ) -> None:
         async def version() -> str:
             async with parts.database.read() as connection:
                 return await board.version(connection)
@@ -39,7 +49,7 @@ class Site:
         add_forms(self.router, pages, desk)
         add_customer(self.router, CustomerPage(parts, frame))
         add_team(self.router, TeamPage(parts, frame))
-        add_operation(self.router, Operation(parts, frame), desk)
+        add_operation(self.router, Operation(parts, frame), desk, on_news)
         add_live(self.router, frame, self.pulse)
         if sign_in is not None:
             add_sign_in(self.router, sign_in)

@@ -53,6 +53,9 @@ class Stack:
         self.wait_until_healthy("kafka", "postgres")
         self._compose("up", "-d", "--no-deps", "migrate")
         assert podman("wait", self._name("migrate")) == "0", self.said("migrate")
+        self._compose(
+            "run", "--rm", "--no-deps", "-T", "migrate", "users", "add", "root", "--oidc", "--role", "admin"
+        )
         self._compose("up", "-d", "--no-deps", *SERVICES, "proxy")
         self.wait_until_healthy(*SERVICES)
 

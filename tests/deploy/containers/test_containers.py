@@ -73,7 +73,15 @@ def test_every_service_answers_behind_the_one_address_and_metrics_do_not(stack: 
     with stack.client(key) as client:
         statuses = {
             path: client.get(path).status_code
-            for path in ("/", "/docs", "/healthz", "/v1/tasks", "/v1/customers/c-1", "/metrics", "/readyz")
+            for path in (
+                "/sign-in",
+                "/docs",
+                "/healthz",
+                "/v1/tasks",
+                "/v1/customers/c-1",
+                "/metrics",
+                "/readyz",
+            )
         }
         profile = client.put("/v1/customers/c-2", json={"name": "Fuji"}).status_code
     assert statuses.pop("/metrics") == 404

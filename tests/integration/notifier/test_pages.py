@@ -30,7 +30,8 @@ async def browser(path: Path, **product: object) -> AsyncIterator[tuple[World, h
         app = FastAPI()
         install_errors(app)
         parts = msgspec.structs.replace(here.parts, days_of=used_but_on_mondays)
-        site = Site(parts, here.notifier.desk, LocalAccess(frozenset(here.parts.config.csms)))
+        access = LocalAccess(frozenset(here.parts.config.csms))
+        site = Site(parts, here.notifier.desk, access, here.notifier.sender.wake)
         app.include_router(site.router)
         transport = httpx.ASGITransport(app=app)
         async with httpx.AsyncClient(

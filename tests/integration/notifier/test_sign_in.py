@@ -13,7 +13,7 @@ from tests.integration.notifier.door import PASSWORD, URL, House, house
 from tests.unit.notifier.cases import stop
 
 TASK = f"/tasks/{stop().id}"
-FIELDS = {"outcome": "reached", "until": "1h", "owner": "csm-1", "outage": "x"}
+FIELDS = {"outcome": "reached", "until": "1h", "owner": "csm-1", "outage": "x", "letter": "x"}
 HOURS_12 = 12 * 3600
 
 
