@@ -57,7 +57,8 @@ class LogLetters:
             raise Conflict("this letter holds nothing that could be sent again", code="no_event")
         if (again.path, again.content_type) != (EVENTS_PATH, "application/json"):
             raise Conflict(
-                f"this came to {again.path}; `usage-triggers dead-letters replay` sends it there", code="no_event"
+                f"this came to {again.path}; `usage-triggers dead-letters replay` sends it there",
+                code="no_event",
             )
         terms = Terms(
             product=found[0].product,

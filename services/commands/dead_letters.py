@@ -3,7 +3,7 @@
 import asyncio
 import sys
 from collections.abc import AsyncIterator
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -15,8 +15,6 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="What could not be taken: list it, send it again.", no_args_is_help=True)
 
-EVENTS_PATH = "/v1/events"
-CUSTOMERS_PATH = "/v1/customers"
 
 ReasonOption = Annotated[str | None, typer.Option("--reason", help="With this reason alone.")]
 ProductFilter = Annotated[str | None, typer.Option("--product", metavar="ID", help="Of this product alone.")]
