@@ -25,7 +25,7 @@ from statistics import median, quantiles
 import httpx
 
 from services.notifier import store
-from services.notifier.ledger import take_trigger
+from services.notifier.folding import take_trigger
 from services.notifier.parts import NotifierParts
 from services.notifier.sender import Sender
 from services.notifier.wiring import open_channels

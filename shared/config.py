@@ -172,6 +172,9 @@ Timing = Literal["window", "at_once"]
 """`window`: when the customer may be called and the CSM works; `at_once`: as soon as it is known."""
 
 
+Scalar = str | int
+
+
 class SlackChannel(Section):
     """Slack: an incoming webhook (`url`), or a bot (`token` and `channel`) that can change what it said.
 
@@ -221,7 +224,7 @@ class WebhookChannel(Section):
     old_secrets: tuple[str, ...] = ()
     headers: Mapping[str, str] = {}
     preset: str | None = None
-    values: Mapping[str, str | int] = Field(default={}, alias="with")
+    values: Mapping[str, Scalar | Mapping[str, Scalar]] = Field(default={}, alias="with")
     language: Literal["ja", "en"] = "en"
     timing: Timing = "window"
     allow_private: bool = False

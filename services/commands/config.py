@@ -21,6 +21,7 @@ def check(
 ) -> None:
     """Check a configuration: every error with its file, line and a hint."""
     from services.commands.surroundings import read_settings
+    from services.notifier.wiring import check_channels
     from shared.config_file import load_config
 
     path = file or config or read_settings().config_path
@@ -28,6 +29,7 @@ def check(
         raise ConfigError("say which file: `usage-triggers config check FILE`, or set USAGE_TRIGGERS_CONFIG")
     try:
         found = load_config(path, os.environ)
+        check_channels(found)
     except ConfigError as error:
         if not error.problems:
             raise

@@ -2,16 +2,19 @@
 
 import asyncio
 from collections.abc import Callable
-from typing import Protocol
+from typing import Any, Protocol
 
 from fastapi import APIRouter
 
 from services.notifier import api, slack_route
 from services.notifier.census import Census
-from services.notifier.channels import Channel
+from services.notifier.channels import Channel, Letter
+from services.notifier.channels.http import ClientFactory, open_client
+from services.notifier.channels.preset import PresetTool
 from services.notifier.channels.slack import SlackBot, SlackWebhook
 from services.notifier.channels.webhook import SignedWebhook
 from services.notifier.desk import Desk, Timekeeper
+from services.notifier.facts import facts_of
 from services.notifier.intake import Intake
 from services.notifier.parts import NotifierParts
 from services.notifier.sender import Sender
@@ -19,7 +22,7 @@ from services.notifier.telling import slack_renderer
 from services.notifier.web.access import Access
 from services.notifier.web.site import Site
 from shared.config import Channel as ChannelSection
-from shared.config import SlackChannel
+from shared.config import Config, SlackChannel
 
 
 class Worker(Protocol):
@@ -74,14 +77,31 @@ class Notifier:
             listener()
 
 
+def check_channels(config: Config, public_url: str | None = None) -> None:
+    """Raises ConfigError for a channel that cannot be used; connects to nothing."""
+    for name, section in config.channels.items():
+        _open(name, section, config, open_client, public_url)
+
+
 def open_channels(parts: NotifierParts) -> dict[str, Channel]:
     """Every channel of the configuration, each with a client of its own. Raises ConfigError."""
-    return {name: _open(name, section, parts) for name, section in parts.config.channels.items()}
+    return {
+        name: _open(name, section, parts.config, parts.open_client, parts.public_url)
+        for name, section in parts.config.channels.items()
+    }
 
 
-def _open(name: str, section: ChannelSection, parts: NotifierParts) -> Channel:
+def _open(
+    name: str, section: ChannelSection, config: Config, make_client: ClientFactory, public_url: str | None
+) -> Channel:
     if isinstance(section, SlackChannel):
         kind = SlackWebhook if section.token is None else SlackBot
-        render = slack_renderer(section, parts.config.csms, parts.public_url)
-        return kind(name, section, parts.open_client(section.allow_private), render)
-    return SignedWebhook(name, section, parts.open_client(section.allow_private))
+        render = slack_renderer(section, config.csms, public_url)
+        return kind(name, section, make_client(section.allow_private), render)
+    if section.preset is None:
+        return SignedWebhook(name, section, make_client(section.allow_private))
+
+    def facts(letter: Letter) -> dict[str, Any]:
+        return facts_of(letter, config.csms, section.language, public_url)
+
+    return PresetTool(name, section, make_client(section.allow_private), facts)

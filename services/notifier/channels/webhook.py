@@ -1,7 +1,7 @@
 """The signed webhook: a trigger's JSON exactly as published, with a Standard Webhooks signature."""
 
 import binascii
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from standardwebhooks.webhooks import Webhook
 
@@ -63,8 +63,15 @@ def result_of(answer: Answer) -> Result:
         return Result(verdict="delivered", detail=str(answer.status))
     if answer.status == GONE:
         return Result(verdict="disabled", detail="410: the endpoint wants no more")
+    return failure_of(answer)
+
+
+def failure_of(answer: Answer, given_up: Collection[int] = ()) -> Result:
+    """What failed is tried again, unless its status is one of those that stay the same."""
     if answer.status is None:
         return Result(verdict="retry", detail=answer.error, uncertain=answer.uncertain)
+    if answer.status in given_up:
+        return Result(verdict="dead", detail=_detail(answer))
     return Result(verdict="retry", detail=_detail(answer), retry_after_seconds=answer.retry_after_seconds)
 
 

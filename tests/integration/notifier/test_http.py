@@ -32,6 +32,13 @@ class Receiver:
         self.requests: list[bytes] = []
         self.arrived = asyncio.Event()
         self.url = ""
+        self._talks: dict[asyncio.StreamWriter, asyncio.Task[None] | None] = {}
+
+    async def end(self) -> None:
+        """Hangs up on everybody, and leaves no conversation behind."""
+        for writer in self._talks:
+            writer.close()
+        await asyncio.gather(*filter(None, self._talks.values()), return_exceptions=True)
 
     async def has(self, count: int) -> None:
         """Returns once so many requests have come."""
@@ -41,6 +48,7 @@ class Receiver:
                 await self.arrived.wait()
 
     async def on_connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._talks[writer] = asyncio.current_task()
         try:
             head = await reader.readuntil(b"\r\n\r\n")
             length = next(
@@ -70,6 +78,7 @@ async def receiver(talk: Talk) -> AsyncIterator[Receiver]:
         yield made
     finally:
         server.close()
+        await made.end()
 
 
 def saying(text: str) -> Talk:
