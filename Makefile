@@ -1,7 +1,7 @@
 # Every target does its own set-up: on a fresh machine only Python 3.11 or later is needed.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo image deploy-tools test test-containers test-faults test-simulation simulate check fmt lock clean
+.PHONY: help setup run demo image deploy-tools test test-containers test-faults test-simulation simulate check fmt generated lock clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -90,6 +90,10 @@ fmt: $(READY) ## format the code
 
 bench-%: $(READY)
 	@$(BIN)/python -m bench.$(subst -,_,$*)
+
+generated: $(READY) ## renew what is made from code: docs/metrics.md, the Prometheus Operator's rules
+	@$(BIN)/python -m tests.deploy.metrics_page > docs/metrics.md
+	@$(BIN)/python -m tests.deploy.operator_rules > deploy/kubernetes/components/prometheus-operator/rules.yaml
 
 lock: ## renew the locked dependencies (needs uv)
 	@uv pip compile pyproject.toml --extra dev $(LOCK_ARGS) -o requirements-dev.lock

@@ -141,3 +141,11 @@ STOP_TO_DELIVERED_SECONDS = Histogram(
     buckets=_SLOW,
     registry=REGISTRY,
 )
+
+
+def forget_partition(reader: str, partition: int) -> None:
+    """Shows nothing more of a partition that this process has given away: what it knew last would stay."""
+    LAG_RECORDS.remove(reader, partition)
+    if reader == "evaluator":
+        WATERMARK_DELAY_SECONDS.remove(partition)
+        CLOCK_SKEW_SECONDS.remove(partition)

@@ -113,7 +113,8 @@ class Evaluator:
 
     async def close(self) -> None:
         """Leaves the group; what is not written is read again by whoever comes next."""
-        self._owned.clear()
+        for number in list(self._owned):
+            self._give_away(number)
         if self._consumer is not None:
             consumer, self._consumer = self._consumer, None
             await consumer.close()
@@ -168,14 +169,18 @@ class Evaluator:
         then, and somebody else may have written in between."""
         assigned = consumer.assignment()
         for number in self._owned.keys() - assigned:
-            del self._owned[number]
-            self._committed.pop(number, None)
+            self._give_away(number)
         for number in sorted(assigned - self._owned.keys()):
             self._owned[number] = OwnedPartition(number, consumer, self._surroundings)
         sought = consumer.sought()
         for number, owned in self._owned.items():
             if owned.memory is not None and not owned.held and number not in sought:
                 owned.doubt()
+
+    def _give_away(self, number: int) -> None:
+        del self._owned[number]
+        self._committed.pop(number, None)
+        metrics.forget_partition(READER, number)
 
     async def _claim(self) -> bool:
         waiting = [o for o in self._owned.values() if o.memory is None and o.stopped is None]

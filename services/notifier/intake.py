@@ -20,7 +20,7 @@ from shared.errors import Fenced, PermanentError, StoreUnavailable, TransientErr
 from shared.events import TOPIC_TRIGGERS, DeadLetter
 from shared.failpoints import hit
 from shared.log import Consumer, Record
-from shared.metrics import DEAD_LETTERS, LAG_RECORDS, RECORDS_READ
+from shared.metrics import DEAD_LETTERS, LAG_RECORDS, RECORDS_READ, forget_partition
 from shared.triggers import Trigger, decode_trigger
 
 log = structlog.get_logger()
@@ -73,6 +73,8 @@ class Intake:
         if self._consumer is not None:
             await self._consumer.close()
             self._consumer = None
+            for partition in self._next:
+                forget_partition(GROUP, partition)
             self._next.clear()
 
     async def _joined(self) -> Consumer:
@@ -86,7 +88,9 @@ class Intake:
         if self._idle_count >= IDLE_FETCHES_MAX:
             self._next.clear()
             self._idle_count = 0
-        self._next = {partition: at for partition, at in self._next.items() if partition in owned}
+        for partition in self._next.keys() - owned:
+            del self._next[partition]
+            forget_partition(GROUP, partition)
         for partition in sorted(owned - self._next.keys()):
             offset = await self._position(consumer, partition)
             consumer.seek(partition, offset)

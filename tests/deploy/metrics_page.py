@@ -1,4 +1,4 @@
-"""`python -m tests.deploy.metrics_page > docs/metrics.md`: the list of metrics, from `shared/metrics.py`."""
+"""Writes docs/metrics.md (`make generated`): the list of metrics, from `shared/metrics.py`."""
 
 from collections.abc import Iterator
 
