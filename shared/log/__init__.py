@@ -49,7 +49,8 @@ class Consumer(Protocol):
     async def fetch(self, *, records_max: int, timeout_seconds: float) -> Mapping[int, Sequence[Record]]:
         """Records of sought, owned partitions in offset order; waits up to the timeout for the first one.
 
-        Raises OffsetOutOfRange when a sought offset lies outside the log.
+        Raises OffsetOutOfRange when a sought offset lies outside the log, LogUnavailable when no broker
+        answers or this consumer is closed: a caller that reads on must not go round without ever waiting.
         """
         ...
 

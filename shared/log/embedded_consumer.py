@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-from shared.errors import OffsetOutOfRange
+from shared.errors import LogUnavailable, OffsetOutOfRange
 from shared.log import Record
 
 POLL_SECONDS = 1.0
@@ -56,6 +56,8 @@ class EmbeddedConsumer:
         self._next.pop(partition, None)
 
     async def fetch(self, *, records_max: int, timeout_seconds: float) -> Mapping[int, Sequence[Record]]:
+        if self._is_closed:
+            raise LogUnavailable("the reader is closed")
         loop = asyncio.get_running_loop()
         deadline = loop.time() + timeout_seconds
         while True:

@@ -63,7 +63,7 @@ class KafkaConsumer:
         # keep heartbeats from being sent.
         await asyncio.sleep(0)
         if self._is_closed:
-            return {}
+            raise LogUnavailable("the reader is closed")
         await self._membership.look()
         self._drop_void()
         if not self._next:

@@ -470,7 +470,8 @@ async def test_closing_twice_is_closing_once(seam: Seam, log: Log) -> None:
     await consumer.close()
     await consumer.close()
     assert consumer.assignment() == frozenset()
-    assert not await consumer.fetch(records_max=1, timeout_seconds=0.01)
+    with pytest.raises(LogUnavailable, match="closed"):
+        await consumer.fetch(records_max=1, timeout_seconds=0.01)
     await log.close()
     await log.close()
     with pytest.raises(LogUnavailable, match="closed"):

@@ -196,6 +196,7 @@ class MemoryConsumer:
         self._storage = log.storage
         self._assigned: frozenset[int] = frozenset()
         self._positions: dict[int, int] = {}
+        self._is_closed = False
 
     def assign(self, partitions: frozenset[int]) -> None:
         self._assigned = partitions
@@ -215,6 +216,8 @@ class MemoryConsumer:
         self._positions.pop(partition, None)
 
     async def fetch(self, *, records_max: int, timeout_seconds: float) -> Mapping[int, Sequence[Record]]:
+        if self._is_closed:
+            raise LogUnavailable("the reader is closed")
         loop = asyncio.get_running_loop()
         deadline = loop.time() + timeout_seconds
         while True:
@@ -235,6 +238,7 @@ class MemoryConsumer:
             self._storage.committed[self.topic, self.group, partition] = offset
 
     async def close(self) -> None:
+        self._is_closed = True
         self.assign(frozenset())
         self._storage.leave(self)
 

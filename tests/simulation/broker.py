@@ -183,6 +183,8 @@ class SimConsumer:
         self._next.pop(partition, None)
 
     async def fetch(self, *, records_max: int, timeout_seconds: float) -> Mapping[int, Sequence[Record]]:
+        if self._is_closed:
+            raise LogUnavailable("the reader is closed")
         loop = asyncio.get_running_loop()
         deadline = loop.time() + timeout_seconds
         await self._call("fetch")
