@@ -1,7 +1,8 @@
 """Puts the notifier together: channels from the configuration, workers, routes; the one place that does."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from email.message import EmailMessage
 from typing import Any, Protocol
 
 from fastapi import APIRouter
@@ -10,19 +11,21 @@ from services.notifier import api, slack_route
 from services.notifier.census import Census
 from services.notifier.channels import Channel, Letter
 from services.notifier.channels.http import ClientFactory, open_client
+from services.notifier.channels.mailer import Mailer
 from services.notifier.channels.preset import PresetTool
 from services.notifier.channels.slack import SlackBot, SlackWebhook
 from services.notifier.channels.webhook import SignedWebhook
 from services.notifier.desk import Desk, Timekeeper
 from services.notifier.facts import facts_of
 from services.notifier.intake import Intake
+from services.notifier.mail import mail_of, recipients_of
 from services.notifier.parts import NotifierParts
 from services.notifier.sender import Sender
 from services.notifier.telling import slack_renderer
 from services.notifier.web.access import Access
 from services.notifier.web.site import Site
 from shared.config import Channel as ChannelSection
-from shared.config import Config, SlackChannel
+from shared.config import Config, EmailChannel, SlackChannel
 
 
 class Worker(Protocol):
@@ -98,6 +101,8 @@ def _open(
         kind = SlackWebhook if section.token is None else SlackBot
         render = slack_renderer(section, config.csms, public_url)
         return kind(name, section, make_client(section.allow_private), render)
+    if isinstance(section, EmailChannel):
+        return _mailer(name, section, config, public_url)
     if section.preset is None:
         return SignedWebhook(name, section, make_client(section.allow_private))
 
@@ -105,3 +110,13 @@ def _open(
         return facts_of(letter, config.csms, section.language, public_url)
 
     return PresetTool(name, section, make_client(section.allow_private), facts)
+
+
+def _mailer(name: str, section: EmailChannel, config: Config, public_url: str | None) -> Mailer:
+    def recipients(letter: Letter) -> tuple[str, ...]:
+        return recipients_of(letter, section, config.csms)
+
+    def render(letter: Letter, to: Sequence[str], now_us: int) -> EmailMessage:
+        return mail_of(letter, section, config.csms, public_url, to=to, now_us=now_us)
+
+    return Mailer(name, section, recipients, render)

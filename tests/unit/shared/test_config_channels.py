@@ -16,6 +16,7 @@ BOT = "kind: slack, token: xoxb-1, channel: C1"
         f"{{{BOT}, signing_secret: s, language: ja}}",
         "{kind: webhook, url: https://a.example, secret: whsec_x}",
         "{kind: webhook, preset: hubspot, with: {token: t, owners: {csm-1: 7}}}",
+        "{kind: email, host: h, from: a@b.example, to: [c@d.example], user: u, password: p}",
     ],
 )
 def test_a_channel_has_one_way_in(channel: str) -> None:
@@ -32,6 +33,7 @@ def test_a_channel_has_one_way_in(channel: str) -> None:
         ("{kind: webhook, url: https://x.example}", "a webhook needs `url` and `secret`, or a `preset`"),
         ("{kind: webhook, url: https://x.example, secret: s, with: {a: b}}", "`with` is for what a `preset`"),
         ("{kind: webhook, preset: hubspot, secret: s}", "a preset signs nothing"),
+        ("{kind: email, host: h, from: a@b.example, user: u}", "`user` and `password` go together"),
         (f"{{{BOT}, notify: b}}", "channels.a.notify: no other channel 'b'"),
         (f"{{{BOT}, notify: a}}", "channels.a.notify: no other channel 'a'"),
     ],
