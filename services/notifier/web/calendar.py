@@ -28,11 +28,11 @@ class Calendar(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def calendar_of(days: Sequence[Day], missed_on: date | None, words: Words) -> Calendar | None:
-    """The days as a calendar; None where there are none."""
+    """The days up to today as a calendar; None where there are none."""
     if not days:
         return None
     first = days[0].day - timedelta(days=days[0].day.weekday())
-    cells = tuple(_cell(day, first, missed_on, words) for day in days)
+    cells = tuple(_cell(day, first, missed_on, days[-1].day, words) for day in days)
     months = []
     for day in days:
         if day.day.day == 1 or day is days[0]:
@@ -46,7 +46,7 @@ def calendar_of(days: Sequence[Day], missed_on: date | None, words: Words) -> Ca
     )
 
 
-def _cell(day: Day, first: date, missed_on: date | None, words: Words) -> Cell:
+def _cell(day: Day, first: date, missed_on: date | None, today: date, words: Words) -> Cell:
     n = (day.day - first).days
     kind = "active" if day.active else "missed" if day.expected else "closed"
     said = {
@@ -56,4 +56,6 @@ def _cell(day: Day, first: date, missed_on: date | None, words: Words) -> Cell:
     }[kind]
     if day.day == missed_on and not day.active:
         kind = "stop"
+    elif day.day == today and kind == "missed":
+        kind, said = "open", words.say("not over yet")
     return Cell(column=n // 7, row=n % 7, kind=kind, said=f"{words.day(day.day)}: {said}")

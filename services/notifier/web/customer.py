@@ -1,5 +1,6 @@
 """A customer's page: its last days, its streaks, what was decided about it, and who did what."""
 
+from collections.abc import Mapping
 from datetime import timedelta
 
 from fastapi import APIRouter
@@ -14,6 +15,7 @@ from services.notifier.web.calendar import Calendar, calendar_of
 from services.notifier.web.frame import Frame, Reader
 from services.notifier.words import Words
 from services.notifier.zones import instant_of, local_day, zone
+from shared.config import CsmSection
 from shared.errors import NotFound
 from shared.triggers import CustomerFacts, Trigger
 
@@ -46,8 +48,7 @@ class CustomerPage:
         calendar = await self._calendar(product, customer_id, decided, reader, now_us, str(its_zone.key))
         if calendar is None and not tasks and not decided:
             raise NotFound("this customer does not exist, or no longer")
-        by_id = {task.id: task for task in tasks}
-        csms = self._frame.config.csms
+        by_id, csms = {task.id: task for task in tasks}, self._frame.config.csms
         return self._frame.render(
             request,
             "customer.html",
@@ -56,7 +57,7 @@ class CustomerPage:
             today=said.day(local_day(now_us, reader.zone), year=True),
             name=said.name(facts.name) if facts.name else customer_id,
             product=product,
-            facts=_facts(facts, said),
+            facts=_facts(facts, said, csms),
             phone=facts.phone or "",
             calendar=calendar,
             streaks=[_streak_line(s, said) for s in await self._streaks(product, customer_id)],
@@ -100,11 +101,11 @@ class CustomerPage:
         return list(await self._parts.streaks_of(product, customer_id))
 
 
-def _facts(facts: CustomerFacts, words: Words) -> list[wording.Line]:
+def _facts(facts: CustomerFacts, words: Words, csms: Mapping[str, CsmSection]) -> list[wording.Line]:
     found = [
         wording.Line(words.say("Customer id"), facts.id),
         wording.Line(words.say("Segment"), facts.segment or ""),
-        wording.Line(words.say("CSM"), facts.csm or ""),
+        wording.Line(words.say("CSM"), inbox.owner_said(facts.csm, csms, words) if facts.csm else ""),
         wording.Line(words.say("Time zone"), facts.time_zone or ""),
         wording.Line(words.say("Reachable"), (facts.contact_window or "").replace("-", "–")),
         wording.Line(words.say("Monthly revenue"), f"{facts.mrr:,.0f}" if facts.mrr is not None else ""),

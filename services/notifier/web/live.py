@@ -5,7 +5,7 @@ database grows with the changes of every process (decision record 0092).
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 
 import structlog
 from fastapi import APIRouter
@@ -45,6 +45,11 @@ class Pulse:
         self._listener_count = 0
         self._watch: asyncio.Task[None] | None = None
 
+    @property
+    def is_looking(self) -> bool:
+        """Whether the database is asked at all."""
+        return self._watch is not None
+
     def poke(self) -> None:
         """This process has changed something: look now."""
         self._poked.set()
@@ -55,7 +60,7 @@ class Pulse:
         self._changed.set()
         self._poked.set()
 
-    async def changes(self, since: str) -> AsyncIterator[str | None]:
+    async def changes(self, since: str) -> AsyncGenerator[str | None, None]:
         """The version, each time it is another than before; None when nothing was to be said for long."""
         self._listener_count += 1
         try:
