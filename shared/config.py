@@ -8,10 +8,10 @@ from collections.abc import Iterator, Mapping
 from datetime import date, time, timedelta
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
+from shared.conditions import CONDITION_OPERATORS, check_condition
 from shared.config_calls import (
-    CONDITION_OPERATORS,
     CsmSection,
     DampingSection,
     EscalateSection,
@@ -20,7 +20,14 @@ from shared.config_calls import (
     PlaybookSection,
     QuietDaysSection,
     TaskSection,
-    check_condition,
+)
+from shared.config_rules import (
+    AbsenceRuleSection,
+    CountRuleSection,
+    DeclineRuleSection,
+    RuleSection,
+    StreakRuleSection,
+    When,
 )
 from shared.config_channels import Channel, EmailChannel, SlackChannel, Timing, WebhookChannel
 from shared.config_types import (
@@ -42,7 +49,6 @@ from shared.config_types import (
     parse_weekdays,
 )
 from shared.events import Calendar
-from shared.triggers import RESUMED
 
 
 class CalendarSection(Section):
@@ -53,6 +59,13 @@ class CalendarSection(Section):
     closures: tuple[tuple[date, date], ...] = ()
     learn_closed_weekdays: bool = True
 
+    @field_validator("closed_weekdays")
+    @classmethod
+    def _some_day_is_open(cls, value: tuple[int, ...]) -> tuple[int, ...]:
+        if len(set(value)) == len(WEEKDAYS):
+            raise ValueError("every weekday is closed, so no day is ever expected: leave one out")
+        return value
+
     def to_calendar(self) -> Calendar:
         return Calendar(
             closed_weekdays=self.closed_weekdays,
@@ -60,58 +73,6 @@ class CalendarSection(Section):
             closures=self.closures,
             learn_closed_weekdays=self.learn_closed_weekdays,
         )
-
-
-class When(Section):
-    """Which events count: names with `*` wildcards; absent means every event."""
-
-    event: str | tuple[str, ...] = "*"
-
-
-class StreakRuleSection(Section):
-    """So many days in a row: reached at once, at the event that completes it."""
-
-    kind: Literal["streak"]
-    when: When = When()
-    days: int = Field(ge=1, le=3660)
-    counting: Literal["active_days", "calendar_days"] = "active_days"
-    repeat: bool = False
-    emit: Name = "streak.reached"
-
-    def emitted(self) -> tuple[str, ...]:
-        """The types of its triggers."""
-        return (self.emit,)
-
-
-class AbsenceRuleSection(Section):
-    """An expected day passed its cutoff without use; with `anchor`, use never began."""
-
-    kind: Literal["absence"]
-    when: When = When()
-    cutoff: LocalTime | None = None
-    grace: Duration = timedelta(minutes=15)
-    min_streak: int = Field(default=1, ge=1, le=3660)
-    expect: Literal["history", "calendar"] = "history"
-    min_surprise: float | None = Field(default=None, ge=0, le=1)
-    again_after_days: tuple[Annotated[int, Field(ge=2, le=365)], ...] = ()
-    anchor: Literal["contract_started_on"] | None = None
-    within_days: int | None = Field(default=None, ge=1, le=366)
-    emit: Name = "usage.stopped"
-
-    @model_validator(mode="after")
-    def _anchored(self) -> "AbsenceRuleSection":
-        if (self.anchor is None) != (self.within_days is None):
-            raise ValueError("anchor and within_days go together: within so many usage days of the anchor")
-        if self.anchor is not None and self.again_after_days:
-            raise ValueError("again_after_days does not go with an anchor: use never began only once")
-        return self
-
-    def emitted(self) -> tuple[str, ...]:
-        """The types of its triggers."""
-        return (self.emit, f"{self.emit}.retracted", RESUMED)
-
-
-RuleSection = Annotated[StreakRuleSection | AbsenceRuleSection, Field(discriminator="kind")]
 
 
 DEFAULT_CUSTOMER_PATHS = (
@@ -289,8 +250,10 @@ __all__ = [
     "CalendarSection",
     "Channel",
     "Config",
+    "CountRuleSection",
     "CsmSection",
     "DampingSection",
+    "DeclineRuleSection",
     "Duration",
     "EmailChannel",
     "EscalateSection",

@@ -3,10 +3,11 @@
 from collections.abc import Mapping
 from datetime import date, timedelta
 from itertools import pairwise
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
+from shared.conditions import Condition
 from shared.config_types import Duration, Holidays, Section, TimeZone, Weekdays, Window
 
 
@@ -65,24 +66,6 @@ Escalate = Annotated[
     AfterValidator(_in_order),
 ]
 """One step, or several in order."""
-
-CONDITION_OPERATORS = ("at_least", "below", "not")
-
-
-def check_condition(value: Mapping[str, Any]) -> Mapping[str, Any]:
-    """What `if` may say of a fact: a value, a list of them, `{at_least: 100}`, `{below: 5}` or `{not: x}`."""
-    for name, want in value.items():
-        if not isinstance(want, Mapping):
-            continue
-        for operator, bound in want.items():
-            if operator not in CONDITION_OPERATORS:
-                raise ValueError(f"{name}: {operator!r} is none of {' '.join(CONDITION_OPERATORS)}")
-            if operator != "not" and (isinstance(bound, bool) or not isinstance(bound, int | float)):
-                raise ValueError(f"{name}: {operator} takes a number")
-    return value
-
-
-Condition = Annotated[Mapping[str, Any], AfterValidator(check_condition)]
 
 
 class DampingSection(Section):

@@ -9,6 +9,8 @@ import msgspec
 
 _NAMESPACE = UUID("0f6dc2f8-8a4b-5d3e-9a43-5f8d6f1f4c55").bytes
 RESUMED = "usage.resumed"
+MISSED_SUFFIX = ".missed"
+"""What a count that closed short adds to the type it would have had."""
 
 
 class StreakFacts(msgspec.Struct, frozen=True, kw_only=True):
@@ -97,6 +99,7 @@ def decode_trigger(value: bytes | str) -> Trigger:
 
 
 __all__ = [
+    "MISSED_SUFFIX",
     "RESUMED",
     "CustomerFacts",
     "Reason",

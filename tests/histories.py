@@ -163,7 +163,7 @@ MINUTE_US, HOUR_US, DAY_US = 60_000_000, 3_600_000_000, 86_400_000_000
 
 def drawn(seed: int) -> History:
     """A history drawn from its seed alone."""
-    return _Draw(seed).history()
+    return Drawing(seed).history()
 
 
 def habitual(seed: int) -> History:
@@ -171,7 +171,7 @@ def habitual(seed: int) -> History:
     return _Habit(seed).history()
 
 
-class _Draw:
+class Drawing:
     """Draws one history: a habit with silences, as a sender, a network and a log would pass it on."""
 
     def __init__(self, seed: int) -> None:
@@ -210,7 +210,7 @@ class _Draw:
     def chance(self, share: float) -> bool:
         return self.random.random() < share
 
-    def add(self, us: int, message: Message) -> None:
+    def add(self, us: int, message: Message | ProductSection) -> None:
         self.entries.append(Entry(us, message))
 
     def _at(self) -> int:
@@ -414,7 +414,7 @@ class _Draw:
         return first, None if self.chance(0.3) else first + timedelta(days=self.random.randint(0, 9))
 
 
-class _Habit(_Draw):
+class _Habit(Drawing):
     """As above over many months, ticked once or twice a day, with a habit worth learning."""
 
     def __init__(self, seed: int) -> None:

@@ -106,7 +106,16 @@ def read_history(events: str, customers: str | None, product: str, rejected: "Re
     use_count = 0
     with progress(f"reading {Path(events).name}", table.size) as bar:
         for use in usage_rows.uses(table, rejected, product=product, now_us=SystemClock().now_us()):
-            uses[use.customer_id].append(DatedUse(use.occurred_us, use.occurred_on or 0, use.event))
+            uses[use.customer_id].append(
+                DatedUse(
+                    use.occurred_us,
+                    use.occurred_on or 0,
+                    use.event,
+                    use.event_id,
+                    use.user_id,
+                    use.properties,
+                )
+            )
             use_count += 1
             if use_count % 10_000 == 0:
                 bar.at(table.position)

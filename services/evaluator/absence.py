@@ -158,7 +158,7 @@ def tell(
     moving = _moving(gone, before, past.base) if before is not None else frozenset()
     told_from = _NEVER if silently else state.told_from
     for episode in episodes:
-        told, fresh = _tell_episode(rule, past, episode, told, told_from, moving, moment)
+        told, fresh = _tell_episode(rule, past, episode, told, told_from, state.told_from, moving, moment)
         notices += fresh
     return AbsenceState(state.settled, state.told_from, state.missed, tuple(told)), notices
 
@@ -188,7 +188,7 @@ def read_history(rule: AbsenceRule, history: History) -> tuple[AbsenceState, lis
     told: list[Stop] = []
     notices: list[Notice] = []
     for episode in _episodes(missed, past, 0):
-        told, fresh = _tell_episode(rule, past, episode, told, first, frozenset(), _UNDATED)
+        told, fresh = _tell_episode(rule, past, episode, told, first, first, frozenset(), _UNDATED)
         notices += [_dated(rule, history, notice) for notice in fresh]
     return AbsenceState(history.last_on, first, missed, tuple(told)), notices
 
@@ -232,6 +232,30 @@ def prune(state: AbsenceState, past: Past, before: int) -> AbsenceState:
     return AbsenceState(state.settled, told_from, state.missed, kept)
 
 
+def met(rule: AbsenceRule, past: Past, watermark_us: int) -> AbsenceState | None:
+    """The state of a rule added later: the stored days are judged, none of them is told."""
+    if not past.active:
+        return None
+    return AbsenceState(past.base - 1, first_unsettled(rule, past, watermark_us))
+
+
+def edited(rule: AbsenceRule, state: AbsenceState, past: Past, watermark_us: int) -> AbsenceState:
+    """The state under a rule that was changed: what it would now have told of settled days is not told.
+
+    What was told stays, with its end and its retraction to come.
+    """
+    told_from = max(state.told_from, state.settled + 1, first_unsettled(rule, past, watermark_us))
+    return AbsenceState(state.settled, told_from, state.missed, state.told)
+
+
+def first_unsettled(rule: AbsenceRule, past: Past, watermark_us: int) -> int:
+    """The first usage day, from the first use on, whose deadline the watermark has not passed."""
+    day = past.base
+    while deadline_us(rule, past, day) < watermark_us:
+        day += 1
+    return day
+
+
 def due_us(rule: AbsenceRule, state: AbsenceState, past: Past) -> int | None:
     """The deadline of the next day that may be missed; None when nothing can be told before the next use."""
     if not past.active or not _may_tell_more(rule, state, past):
@@ -250,6 +274,7 @@ def _tell_episode(
     episode: Episode,
     told: list[Stop],
     told_from: int,
+    reminded_from: int,
     moving: frozenset[int],
     moment: Moment,
 ) -> tuple[list[Stop], list[Notice]]:
@@ -264,15 +289,19 @@ def _tell_episode(
         if day < told_from and day not in moving:
             return told, []
         notices.append(_stopped(rule, past, episode, raised, moment))
-        of_episode = [Stop(day, episode.start)]
+        of_episode = [Stop(day, episode.start, rule.emit)]
     first = episode.missed.index(min(stop.day for stop in of_episode)) + 1
     for k in rule.again:
-        if first < k <= len(episode.missed) and all(s.day != episode.missed[k - 1] for s in of_episode):
+        if not first < k <= len(episode.missed):
+            continue
+        day = episode.missed[k - 1]
+        is_late = day < reminded_from and day not in moving
+        if not is_late and all(stop.day != day for stop in of_episode):
             notices.append(_stopped(rule, past, episode, _reminder(past, episode, k), moment))
-            of_episode.append(Stop(episode.missed[k - 1], episode.start, of_episode[0].resumed))
+            of_episode.append(Stop(day, episode.start, rule.emit, of_episode[0].resumed))
     if episode.ended_on is not None and not of_episode[0].resumed:
         notices.append(_resumed(rule, past, episode, of_episode[0], moment))
-        of_episode = [Stop(stop.day, stop.episode, True) for stop in of_episode]
+        of_episode = [Stop(stop.day, stop.episode, stop.type, True) for stop in of_episode]
     return [stop for stop in told if stop.episode != episode.start] + of_episode, notices
 
 
@@ -398,14 +427,14 @@ def _retracted(rule: AbsenceRule, past: Past, stop: Stop, moment: Moment) -> Not
     return Notice(
         kind="retracted",
         rule=rule.name,
-        type=f"{rule.emit}.retracted",
+        type=f"{stop.type}.retracted",
         day=stop.day,
         timestamp_us=moment.decided_us,
         decided_us=moment.decided_us,
         id_day=stop.day,
         id_episode=stop.episode,
         stopped_id_day=stop.day,
-        stopped_id_type=rule.emit,
+        stopped_id_type=stop.type,
         cutoff_us=day_cutoff_us(rule, past, stop.day),
         streak=past.streak_before(stop.day + 1),
     )
@@ -425,7 +454,7 @@ def _resumed(rule: AbsenceRule, past: Past, episode: Episode, stop: Stop, moment
         id_day=stop.day,
         id_episode=episode.start,
         stopped_id_day=stop.day,
-        stopped_id_type=rule.emit,
+        stopped_id_type=stop.type,
         missed_days=sum(missed < day for missed in episode.missed),
         streak=past.streak_ending(day, day),
     )

@@ -50,6 +50,14 @@ def highest_below(days: int, bit: int) -> int | None:
     return highest(rest) if rest else None
 
 
+def begin_of_last(days: int, count: int) -> int:
+    """The smallest bit of the `count` highest ones of a set, which has that many."""
+    begin = days.bit_length() - count
+    while lack := count - (days >> begin).bit_count():
+        begin -= lack
+    return begin
+
+
 def each(days: int) -> Iterator[int]:
     """The bits of a set in rising order."""
     while days:

@@ -16,8 +16,8 @@ from services.evaluator.adoption import adopt
 from services.evaluator.calendar import DAY_US, day_of
 from services.evaluator.notice import Moment, Notice
 from services.evaluator.past import NONE_EXCUSED, past_of
-from services.evaluator.rules import EVERY_EVENT, Product, matching_filters
-from services.evaluator.state import AbsenceState, CustomerState, RuleState, segment_at
+from services.evaluator.rules import EVERY_EVENT, Product, passed_filters
+from services.evaluator.state import AbsenceState, CustomerState, RuleState, first_active_day, segment_at
 from services.evaluator.wording import to_trigger
 from shared.events import FUTURE_TOLERANCE_US, CustomerErased, Event, Profile, ProfileChanged
 from shared.triggers import Trigger
@@ -64,15 +64,7 @@ def fold(
         # What was settled on the way is true all the same, but it is left for the next tick: a
         # rejected record changes nothing.
         return Outcome(known, rejected=refusal)
-    after, observed = observe(
-        before,
-        use,
-        message.event,
-        product=product,
-        decided_us=appended_us,
-        excused=excused,
-        backfill=message.backfill,
-    )
+    after, observed = observe(before, use, message, product=product, decided_us=appended_us, excused=excused)
     return Outcome(after, worded(after, product, message.customer_id, notices + observed))
 
 
@@ -101,7 +93,7 @@ def _settled_before(
     is_due = state.due_us is not None and state.due_us < watermark_us
     # A profile that corrects the past must not change how a day is judged that has passed already.
     corrects = isinstance(message, ProfileChanged) and message.backfill
-    if not is_due and not excused and not corrects and not kinds.is_silent(state, product):
+    if not is_due and not excused and not corrects and not kinds.is_behind(state, product, watermark_us):
         return state, []
     if message.backfill and not corrects and not kinds.may_tell(state, product, watermark_us, excused):
         # History comes in many records, and none of the days due could be told: judging them after
@@ -149,45 +141,35 @@ def _refusal(
 def observe(
     state: CustomerState,
     use: Use,
-    event: str,
+    event: Event,
     *,
     product: Product,
     decided_us: int,
     excused: frozenset[int] = NONE_EXCUSED,
-    backfill: bool = False,
 ) -> tuple[CustomerState, list[Notice]]:
     """A use in its day, and what every rule has to say of it."""
-    filters = matching_filters(product.filters, event)
+    filters = passed_filters(product.filters, event.event, event.properties)
     bit = use.day - state.base
     new = [key for key in filters if bit < 0 or not state.active.get(key, 0) >> bit & 1]
-    if not new and not any(_is_missed(kept, bit) for kept in state.rules.values()):
+    concerned = [rule for rule in product.rules if rule.filter in filters]
+    if not new and not any(kinds.awaits(rule, state.rules.get(rule.name), bit) for rule in concerned):
         return state, []
     after = _with_day(state, use.day, new) if new else state
+    rules = dict(after.rules)
+    if EVERY_EVENT in new and use.day == first_active_day(after):
+        rules = kinds.first_used(after, product, decided_us, backfill=event.backfill)
     moment = Moment(decided_us, use.day, use.occurred_us)
     notices: list[Notice] = []
-    rules = dict(after.rules)
-    for rule in product.rules:
-        if rule.filter in filters:
-            past = past_of(after, rule.filter, excused)
-            kept, told = kinds.observe(
-                rule,
-                rules.get(rule.name),
-                past,
-                use.day,
-                moment,
-                is_new=rule.filter in new,
-                backfill=backfill,
-            )
-            if kept is not None:
-                rules[rule.name] = kept
-            notices += told
+    for rule in concerned:
+        seen = kinds.Seen(use.day, event.event_id, moment, rule.filter in new, event.backfill)
+        past = past_of(after, rule.filter, excused)
+        kept, told = kinds.observe(rule, rules.get(rule.name), past, seen)
+        if kept is not None:
+            rules[rule.name] = kept
+        notices += told
     if not new and rules == state.rules:
         return state, []
     return kinds.with_due(msgspec.structs.replace(after, rules=rules), product, excused), notices
-
-
-def _is_missed(kept: RuleState, bit: int) -> bool:
-    return bit >= 0 and isinstance(kept, AbsenceState) and bool(kept.missed >> bit & 1)
 
 
 def _with_day(state: CustomerState, day: int, filters: Iterable[str]) -> CustomerState:

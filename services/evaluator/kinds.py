@@ -7,12 +7,29 @@ observe    a use
 
 import msgspec
 
-from services.evaluator import absence, never_started, streaks
+from services.evaluator import absence, counts, declines, never_started, streaks
 from services.evaluator.calendar import DAY_US, day_of
 from services.evaluator.notice import Moment, Notice
 from services.evaluator.past import NONE_EXCUSED, Past, past_of
-from services.evaluator.rules import AbsenceRule, NeverStartedRule, Product, Rule, StreakRule
-from services.evaluator.state import AbsenceState, CustomerState, NeverStartedState, RuleState, StreakState
+from services.evaluator.rules import (
+    AbsenceRule,
+    CountRule,
+    DeclineRule,
+    NeverStartedRule,
+    Product,
+    Rule,
+    StreakRule,
+)
+from services.evaluator.state import (
+    AbsenceState,
+    CountState,
+    CustomerState,
+    DeclineState,
+    NeverStartedState,
+    RuleState,
+    StreakState,
+    first_active_day,
+)
 
 
 def with_rules(state: CustomerState, product: Product, rules: dict[str, RuleState]) -> CustomerState:
@@ -20,38 +37,45 @@ def with_rules(state: CustomerState, product: Product, rules: dict[str, RuleStat
     return with_due(msgspec.structs.replace(state, rules=rules), product, NONE_EXCUSED)
 
 
-def settle(
-    state: CustomerState, product: Product, watermark_us: int, excused: frozenset[int]
-) -> tuple[CustomerState, list[Notice]]:
-    notices: list[Notice] = []
-    rules: dict[str, RuleState] = {}
-    forgotten = product.late_window_us // DAY_US + 2
-    for rule in product.rules:
-        kept = state.rules.get(rule.name)
-        past = past_of(state, rule.filter, excused)
-        after: RuleState | None = kept
-        told: list[Notice] = []
-        if isinstance(rule, AbsenceRule) and isinstance(kept, AbsenceState):
-            judged, told = absence.settle(rule, kept, past, watermark_us=watermark_us)
-            after = absence.prune(judged, past, judged.settled - forgotten)
-        elif isinstance(rule, NeverStartedRule) and isinstance(kept, NeverStartedState):
-            after, told = never_started.settle(rule, kept, past, watermark_us=watermark_us)
-        if after is not None and after is not kept:
-            rules[rule.name] = after
-        notices += told
-    if not rules:
-        # An excused day may make a streak long enough for a silence that could not be told before.
-        return (with_due(state, product, excused) if excused else state), notices
-    state = msgspec.structs.replace(state, rules={**state.rules, **rules})
-    return with_due(state, product, excused), notices
+# When
 
 
-def is_silent(state: CustomerState, product: Product) -> bool:
-    """Whether days may have passed unjudged, nothing being due since a silence was told to its end."""
+def with_due(state: CustomerState, product: Product, excused: frozenset[int]) -> CustomerState:
+    """The state, due at the first instant at which some rule could have something to say."""
+    dues: list[int] = []
     for rule in product.rules:
         kept = state.rules.get(rule.name)
-        if isinstance(kept, AbsenceState) and absence.is_silent(
-            kept, past_of(state, rule.filter, NONE_EXCUSED)
+        due = None if kept is None else _due_us(rule, kept, past_of(state, rule.filter, excused))
+        if due is not None:
+            dues.append(due)
+    due_us = min(dues, default=None)
+    return state if due_us == state.due_us else msgspec.structs.replace(state, due_us=due_us)
+
+
+def _due_us(rule: Rule, kept: RuleState, past: Past) -> int | None:
+    if isinstance(rule, AbsenceRule) and isinstance(kept, AbsenceState):
+        return absence.due_us(rule, kept, past)
+    if isinstance(rule, NeverStartedRule) and isinstance(kept, NeverStartedState):
+        return never_started.due_us(rule, kept, past)
+    if isinstance(rule, CountRule) and isinstance(kept, CountState):
+        return counts.due_us(rule, kept, past)
+    if isinstance(rule, DeclineRule) and isinstance(kept, DeclineState):
+        return declines.due_us(rule, kept, past)
+    return None
+
+
+def is_behind(state: CustomerState, product: Product, watermark_us: int) -> bool:
+    """Whether days may have passed unjudged though nothing was due: in a silence told to its end, or where
+    nothing could have been told of them as long as no day was added."""
+    for rule in product.rules:
+        kept = state.rules.get(rule.name)
+        past = past_of(state, rule.filter, NONE_EXCUSED)
+        if isinstance(kept, AbsenceState) and absence.is_silent(kept, past):
+            return True
+        if (
+            isinstance(rule, DeclineRule)
+            and isinstance(kept, DeclineState)
+            and declines.is_behind(rule, kept, past, watermark_us)
         ):
             return True
     return False
@@ -61,63 +85,132 @@ def may_tell(state: CustomerState, product: Product, watermark_us: int, excused:
     """Whether some day that may be told has its deadline before the watermark."""
     for rule in product.rules:
         kept = state.rules.get(rule.name)
+        past = past_of(state, rule.filter, excused)
+        due: int | None = None
         if isinstance(rule, AbsenceRule) and isinstance(kept, AbsenceState):
-            past = past_of(state, rule.filter, excused)
-            first = max(kept.told_from, kept.settled + 1)
-            if absence.deadline_us(rule, past, first) < watermark_us:
-                return True
+            due = absence.deadline_us(rule, past, max(kept.told_from, kept.settled + 1))
+        elif isinstance(rule, DeclineRule) and isinstance(kept, DeclineState):
+            due = declines.deadline_us(rule, past, max(kept.told_from, kept.settled + 1))
+        elif kept is not None:
+            due = _due_us(rule, kept, past)
+        if due is not None and due < watermark_us:
+            return True
     return False
 
 
-def with_due(state: CustomerState, product: Product, excused: frozenset[int]) -> CustomerState:
-    dues: list[int] = []
+# What the watermark has passed
+
+
+def settle(
+    state: CustomerState, product: Product, watermark_us: int, excused: frozenset[int]
+) -> tuple[CustomerState, list[Notice]]:
+    """Every rule judges what the watermark has passed, in the order of the configuration."""
+    notices: list[Notice] = []
+    rules: dict[str, RuleState] = {}
+    forgotten = product.late_window_us // DAY_US + 2
+    is_due = state.due_us is not None and state.due_us < watermark_us
     for rule in product.rules:
         kept = state.rules.get(rule.name)
-        due: int | None = None
-        if isinstance(rule, AbsenceRule) and isinstance(kept, AbsenceState):
-            due = absence.due_us(rule, kept, past_of(state, rule.filter, excused))
-        elif isinstance(rule, NeverStartedRule) and isinstance(kept, NeverStartedState):
-            due = never_started.due_us(rule, kept, past_of(state, rule.filter, excused))
-        if due is not None:
-            dues.append(due)
-    due_us = min(dues, default=None)
-    return state if due_us == state.due_us else msgspec.structs.replace(state, due_us=due_us)
+        if kept is None:
+            continue
+        past = past_of(state, rule.filter, excused)
+        after, told = _settle(rule, kept, past, watermark_us, forgotten, is_due)
+        if after is not kept:
+            rules[rule.name] = after
+        notices += told
+    if not rules:
+        # An excused day may make a streak long enough for a silence that could not be told before.
+        return (with_due(state, product, excused) if excused else state), notices
+    state = msgspec.structs.replace(state, rules={**state.rules, **rules})
+    return with_due(state, product, excused), notices
+
+
+def _settle(
+    rule: Rule, kept: RuleState, past: Past, watermark_us: int, forgotten: int, is_due: bool
+) -> tuple[RuleState, list[Notice]]:
+    if isinstance(rule, AbsenceRule) and isinstance(kept, AbsenceState):
+        judged, told = absence.settle(rule, kept, past, watermark_us=watermark_us)
+        return absence.prune(judged, past, judged.settled - forgotten), told
+    if isinstance(rule, NeverStartedRule) and isinstance(kept, NeverStartedState):
+        return never_started.settle(rule, kept, past, watermark_us=watermark_us)
+    if isinstance(rule, CountRule) and isinstance(kept, CountState):
+        return counts.settle(rule, kept, past, watermark_us=watermark_us)
+    if isinstance(rule, DeclineRule) and isinstance(kept, DeclineState):
+        return declines.settle(rule, kept, past, watermark_us=watermark_us, is_due=is_due)
+    return kept, []
+
+
+# A use
+
+
+class Seen(msgspec.Struct, frozen=True):
+    """An event that matches a rule; `is_new`: its usage day was not active for the rule before."""
+
+    day: int
+    event_id: str
+    moment: Moment
+    is_new: bool
+    backfill: bool
+
+
+def awaits(rule: Rule, kept: RuleState | None, bit: int) -> bool:
+    """Whether an event on a day that is active already (its bit) may say something new."""
+    if isinstance(kept, AbsenceState):
+        return bit >= 0 and bool(kept.missed >> bit & 1)
+    if isinstance(rule, CountRule):
+        return not rule.of_days and not (isinstance(kept, CountState) and kept.stage != "waiting")
+    return False
 
 
 def observe(
-    rule: Rule,
-    kept: RuleState | None,
-    past: Past,
-    day: int,
-    moment: Moment,
-    *,
-    is_new: bool,
-    backfill: bool,
+    rule: Rule, kept: RuleState | None, past: Past, seen: Seen
 ) -> tuple[RuleState | None, list[Notice]]:
+    """What a rule makes of a use, which is among the active days of `past` already."""
+    day, moment, backfill = seen.day, seen.moment, seen.backfill
+    if isinstance(rule, CountRule):
+        if rule.of_days and not seen.is_new:
+            return kept, []
+        count = kept if isinstance(kept, CountState) else counts.begun(rule)
+        return counts.observe(rule, count, past, day, seen.event_id, moment, silently=backfill)
     if isinstance(rule, AbsenceRule):
         if not isinstance(kept, AbsenceState):
-            return _first_use(rule, past, day, moment, backfill), []
-        return absence.observe(rule, kept, past, day, moment, is_new=is_new, backfill=backfill)
-    if not is_new:
+            return AbsenceState(day - 1, _told_from(rule.cutoff, past, seen)), []
+        return absence.observe(rule, kept, past, day, moment, is_new=seen.is_new, backfill=backfill)
+    if not seen.is_new:
         return kept, []
     if isinstance(rule, StreakRule):
         streak = kept if isinstance(kept, StreakState) else StreakState()
         return streaks.observe(rule, streak, past, day, moment, silently=backfill)
+    if isinstance(rule, DeclineRule):
+        if not isinstance(kept, DeclineState):
+            return DeclineState(day - 1, _told_from(None, past, seen)), []
+        return (declines.learned_of_history(rule, kept, past, day) if backfill else kept), []
     if isinstance(kept, NeverStartedState):
         return never_started.observe(rule, kept, past, day, moment)
     return kept, []
 
 
-def _first_use(rule: AbsenceRule, past: Past, day: int, moment: Moment, backfill: bool) -> AbsenceState:
+def first_used(
+    state: CustomerState, product: Product, decided_us: int, *, backfill: bool
+) -> dict[str, RuleState]:
+    """The rules of a state whose first active day is another than before, where they count from it."""
+    rules = dict(state.rules)
+    for rule in product.rules:
+        if isinstance(rule, CountRule) and not rule.by_contract:
+            kept = rules.get(rule.name)
+            count = kept if isinstance(kept, CountState) else counts.begun(rule)
+            # History moves the first day to where nobody could have been told; a late event does not.
+            known_us = decided_us if backfill or count.anchor_on is None else count.known_us
+            past = past_of(state, rule.filter, NONE_EXCUSED)
+            rules[rule.name] = counts.anchored(rule, count, past, first_active_day(state), known_us)
+    return rules
+
+
+def _told_from(cutoff: int | None, past: Past, seen: Seen) -> int:
     """Judging starts with the first use; of history nothing is told that lies before its arrival."""
-    told_from = day
-    if backfill:
-        told_from = first_day_with_cutoff_from(rule.cutoff, past, moment.decided_us)
-    return AbsenceState(day - 1, told_from)
-
-
-def first_day_with_cutoff_from(cutoff: int | None, past: Past, us: int) -> int:
-    """The first usage day whose cutoff is not before an instant."""
+    if not seen.backfill:
+        return seen.day
+    us = seen.moment.decided_us
     settings = past.segments[-1].settings
     day = day_of(settings.zone, settings.day_starts, us) - 3  # surely before it, whatever was changed
     while past.cutoff_us(day, cutoff) < us:

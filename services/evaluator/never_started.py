@@ -29,7 +29,8 @@ def settle(
     cutoff = _cutoff_us(rule, state, past)
     if past.is_used(state.contract_on, _FAR) or cutoff < state.known_us:
         return _at_stage(state, "over"), []
-    return _at_stage(state, "told"), [
+    told = (last_day(rule, state), rule.emit)
+    return NeverStartedState(state.contract_on, state.known_us, "told", told), [
         Notice(
             kind="stopped",
             rule=rule.name,
@@ -59,12 +60,24 @@ def observe(
 
 
 def last_day(rule: NeverStartedRule, state: NeverStartedState) -> int:
-    """The last usage day of the window."""
-    return state.contract_on + rule.within_days - 1
+    """The last usage day of the window; of one that was told, as it was then."""
+    return state.told[0] if state.told else state.contract_on + rule.within_days - 1
+
+
+def over(state: NeverStartedState) -> NeverStartedState:
+    """The state of a window that is nobody's."""
+    return _at_stage(state, "over")
 
 
 def _at_stage(state: NeverStartedState, stage: str) -> NeverStartedState:
     return NeverStartedState(state.contract_on, state.known_us, stage)
+
+
+def edited(state: NeverStartedState, watermark_us: int) -> NeverStartedState:
+    """The state under a rule that was changed: a window that has closed by then is nobody's any more."""
+    if state.stage != "waiting":
+        return state
+    return NeverStartedState(state.contract_on, max(state.known_us, watermark_us))
 
 
 def _cutoff_us(rule: NeverStartedRule, state: NeverStartedState, past: Past) -> int:
@@ -72,18 +85,19 @@ def _cutoff_us(rule: NeverStartedRule, state: NeverStartedState, past: Past) -> 
 
 
 def _retracted(rule: NeverStartedRule, state: NeverStartedState, past: Past, moment: Moment) -> Notice:
-    last = last_day(rule, state)
+    assert state.told is not None
+    last, type_ = state.told
     return Notice(
         kind="retracted",
         rule=rule.name,
-        type=f"{rule.emit}.retracted",
+        type=f"{type_}.retracted",
         day=last,
         timestamp_us=moment.decided_us,
         decided_us=moment.decided_us,
         id_day=last,
         id_episode=state.contract_on,
         stopped_id_day=last,
-        stopped_id_type=rule.emit,
+        stopped_id_type=type_,
         cutoff_us=_cutoff_us(rule, state, past),
         streak=past.streak_before(last + 1),
     )
@@ -92,6 +106,8 @@ def _retracted(rule: NeverStartedRule, state: NeverStartedState, past: Past, mom
 def _resumed(
     rule: NeverStartedRule, state: NeverStartedState, past: Past, day: int, moment: Moment
 ) -> Notice:
+    assert state.told is not None
+    last, type_ = state.told
     return Notice(
         kind="resumed",
         rule=rule.name,
@@ -99,10 +115,10 @@ def _resumed(
         day=day,
         timestamp_us=past.opens_us(day) if moment.occurred_us is None else moment.occurred_us,
         decided_us=moment.decided_us,
-        id_day=last_day(rule, state),
+        id_day=last,
         id_episode=state.contract_on,
-        stopped_id_day=last_day(rule, state),
-        stopped_id_type=rule.emit,
+        stopped_id_day=last,
+        stopped_id_type=type_,
         missed_days=min(rule.within_days, max(day - state.contract_on, 0)),
         streak=past.streak_ending(day, day),
     )

@@ -7,7 +7,7 @@ import msgspec
 from services.evaluator.past import NO_STREAK, Streak
 from shared.triggers import Reason
 
-Kind = Literal["reached", "stopped", "retracted", "resumed"]
+Kind = Literal["reached", "missed", "declined", "stopped", "retracted", "resumed"]
 
 
 class Moment(msgspec.Struct, frozen=True):
@@ -40,4 +40,5 @@ class Notice(msgspec.Struct, frozen=True, kw_only=True):
     reasons: tuple[Reason, ...] = ()
     episode_day: int | None = None
     missed_days: int | None = None
+    count: int | None = None
     streak: Streak = NO_STREAK

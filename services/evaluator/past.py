@@ -53,6 +53,20 @@ class Past(msgspec.Struct, frozen=True):
             & days.span(max(first - self.base, 0), min(last - self.base, self.active.bit_length()))
         )
 
+    def active_count(self, first: int, last: int) -> int:
+        """How many of the days first..last are active."""
+        if last < self.base:
+            return 0
+        return (self.active & days.span(max(first - self.base, 0), last - self.base)).bit_count()
+
+    def open_days(self, last: int) -> int:
+        """The days from the first use to `last` that are active, or that the calendar of `last` expects."""
+        length = last - self.base + 1
+        expected = calendar_days(self.settings_on(last), self.base, length)
+        found = self._without_exceptions(expected, last) | self.active & ((1 << length) - 1)
+        first = days.lowest(self.active)
+        return found >> first << first
+
     def first_inactive(self, day: int) -> int:
         """The first day from `day` on that is not active."""
         ones = self.active >> (day - self.base)
@@ -171,6 +185,12 @@ class Past(msgspec.Struct, frozen=True):
 def past_of(state: CustomerState, filter_key: str, excused: frozenset[int]) -> Past:
     """A customer's past under one filter."""
     return Past(state.base, state.active.get(filter_key, 0), state.segments, state.cut_short, excused)
+
+
+def past_until(past: Past, day: int) -> Past:
+    """The past as it was when a day was the last one."""
+    active = past.active & ((1 << max(day - past.base + 1, 0)) - 1)
+    return Past(past.base, active, past.segments, past.cut_short, past.excused)
 
 
 @lru_cache(64)  # one judgement asks for a day several times; more would only cost memory

@@ -5,16 +5,20 @@ from datetime import date
 
 import msgspec
 
+from services.evaluator import counts
 from services.evaluator.calendar import closes_us, day_of, opens_us
 from services.evaluator.kinds import with_due
 from services.evaluator.past import NONE_EXCUSED, past_of
-from services.evaluator.rules import NeverStartedRule, Product, Settings, settings_of
+from services.evaluator.rules import CountRule, NeverStartedRule, Product, Settings, rule_keys, settings_of
 from services.evaluator.state import (
     AbsenceState,
+    CountState,
     CustomerState,
+    DeclineState,
     NeverStartedState,
     RuleState,
     Segment,
+    contract_day,
     segment_at,
 )
 from shared.events import Profile, ProfileChanged
@@ -28,6 +32,7 @@ def fresh(profile: Profile, product: Product, known_us: int) -> CustomerState:
         profile=profile,
         segments=(Segment(None, settings_of(profile, product)),),
         product_key=product.key,
+        rule_keys=rule_keys(product.rules),
     )
     return _armed(state, product, known_us)
 
@@ -73,10 +78,11 @@ def _unsettled_us(state: CustomerState, product: Product) -> int:
     earliest = 1 << 62
     for rule in product.rules:
         kept = state.rules.get(rule.name)
+        past = past_of(state, rule.filter, NONE_EXCUSED)
         if isinstance(kept, AbsenceState):
-            past = past_of(state, rule.filter, NONE_EXCUSED)
-            day = past.first_inactive(kept.settled + 1)
-            earliest = min(earliest, past.opens_us(day))
+            earliest = min(earliest, past.opens_us(past.first_inactive(kept.settled + 1)))
+        elif isinstance(kept, DeclineState):
+            earliest = min(earliest, past.opens_us(kept.settled + 1))
     return earliest
 
 
@@ -113,17 +119,23 @@ _NOTHING_TOLD = Profile()
 def _armed(
     state: CustomerState, product: Product, known_us: int, excused: frozenset[int] = NONE_EXCUSED
 ) -> CustomerState:
-    """With the never-started rules waiting for the contract that the profile names."""
-    contract_on = state.profile.contract_started_on
+    """With the rules that wait for a contract waiting for the one that the profile names."""
     rules = dict(state.rules)
     for rule in product.rules:
+        kept = rules.get(rule.name)
+        armed: RuleState | None = None
         if isinstance(rule, NeverStartedRule):
-            kept = rules.get(rule.name)
-            armed = armed_rule(kept, contract_on, known_us)
-            if armed is None:
-                rules.pop(rule.name, None)
-            else:
-                rules[rule.name] = armed
+            armed = armed_rule(kept, state.profile.contract_started_on, known_us)
+        elif isinstance(rule, CountRule) and rule.by_contract:
+            count = kept if isinstance(kept, CountState) else counts.begun(rule)
+            past = past_of(state, rule.filter, excused)
+            armed = counts.anchored(rule, count, past, contract_day(state), known_us)
+        else:
+            continue
+        if armed is None:
+            rules.pop(rule.name, None)
+        else:
+            rules[rule.name] = armed
     return with_due(msgspec.structs.replace(state, rules=rules), product, excused)
 
 

@@ -1,19 +1,20 @@
 """When another event of a customer changes nothing, so that a busy day costs a look-up an event.
 
-Once an event has changed nothing, neither does another one of the same name on the same usage day: the day is
-active already, and it stays so. What depends on the moment of reading (is it due, is the event
-too old) is asked each time.
+Once an event has changed nothing, neither does another one of the same name on the same usage day: the day
+is active already, and it stays so. Where more than the day counts (properties, the event itself, its hour on
+a day that was missed) nothing is quiet. What depends on the moment of reading (is it due, is the event too
+old) is asked each time.
 """
 
 import msgspec
 
+from services.evaluator import kinds
 from services.evaluator.calendar import DAY_US, closes_us, day_of, opens_us
-from services.evaluator.rules import AbsenceRule, NeverStartedRule, Product, StreakRule
+from services.evaluator.rules import Product, StreakRule, named_filters
 from services.evaluator.state import CustomerState
 from shared.events import FUTURE_TOLERANCE_US, Event
 
 NAMES_MAX = 32
-_OF_DAYS_ALONE = (StreakRule, AbsenceRule, NeverStartedRule)
 
 
 class Quiet(msgspec.Struct, frozen=True):
@@ -45,14 +46,31 @@ def quiet_after(
 ) -> Quiet | None:
     """What is known once an event of `name` at `occurred_us` has left `state` as it was."""
     if quiet is not None and quiet.from_us <= occurred_us < quiet.until_us:
+        if not _is_day_told(state, name, occurred_us, product):
+            return quiet
         names = quiet.names | {name} if len(quiet.names) < NAMES_MAX else frozenset({name})
         return Quiet(quiet.from_us, quiet.until_us, names)
-    span = _day_around(state, occurred_us)
-    if span is None or not all(isinstance(rule, _OF_DAYS_ALONE) for rule in product.rules):
-        return None
     if state.due_us is None and not all(isinstance(rule, StreakRule) for rule in product.rules):
         return None  # days pass unjudged meanwhile, and the next event of use judges them
+    span = _day_around(state, occurred_us)
+    if span is None or not _is_day_told(state, name, occurred_us, product):
+        return None
     return Quiet(*span, frozenset({name}))
+
+
+def _is_day_told(state: CustomerState, name: str, us: int, product: Product) -> bool:
+    """Whether no event of that name, whatever its properties, its id and its hour, can say more of its day.
+
+    It can where a filter asks for properties that no event of the day has had, where the day was missed (an
+    event from before its cutoff takes the stop back), and where events are counted.
+    """
+    settings = state.segments[-1].settings
+    bit = day_of(settings.zone, settings.day_starts, us) - state.base
+    named, asking = named_filters(product.filters, name)
+    if any(bit < 0 or not state.active.get(key, 0) >> bit & 1 for key in asking):
+        return False
+    rules = (rule for rule in product.rules if rule.filter in named)
+    return not any(kinds.awaits(rule, state.rules.get(rule.name), bit) for rule in rules)
 
 
 def _day_around(state: CustomerState, us: int) -> tuple[int, int] | None:

@@ -4,22 +4,36 @@ In the order of time nothing arrives late, so no rule has to be folded use by us
 a whole. That it ends in the same triggers as the fold is tested, not assumed.
 """
 
-from collections.abc import Iterable
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import msgspec
 
-from services.evaluator import absence, engine, kinds, never_started, profiles, streaks
+from services.evaluator import (
+    absence,
+    counts,
+    declines,
+    engine,
+    kinds,
+    never_started,
+    profiles,
+    streaks,
+)
 from services.evaluator.calendar import day_of
 from services.evaluator.history import History, read_whole
 from services.evaluator.notice import Moment, Notice
 from services.evaluator.past import NONE_EXCUSED, Past, past_of
 from services.evaluator.rules import (
+    EVERY_EVENT,
+    AbsenceRule,
+    CountRule,
+    DeclineRule,
     NeverStartedRule,
     Product,
-    Rule,
     Settings,
     StreakRule,
-    matching_filters,
+    named_filters,
+    passed_filters,
 )
 from services.evaluator.state import CustomerState, NeverStartedState, RuleState
 from shared.events import Profile
@@ -27,11 +41,17 @@ from shared.triggers import Trigger
 
 
 class DatedUse(msgspec.Struct, frozen=True):
-    """One use: its instant, or None and the usage day that alone is known."""
+    """One use: its instant, or None and the usage day that alone is known.
+
+    Without an `event_id` it is the same event as another one that says the same.
+    """
 
     occurred_us: int | None
     day: int = 0
     event: str = "used"
+    event_id: str = ""
+    user_id: str = ""
+    properties: Mapping[str, Any] = {}
 
 
 class Replayed(msgspec.Struct, frozen=True):
@@ -42,7 +62,7 @@ class Replayed(msgspec.Struct, frozen=True):
 
 
 def replay_customer(
-    customer_id: str, profile: Profile, uses: Iterable[DatedUse], *, product: Product, last_on: int
+    customer_id: str, profile: Profile, uses: Sequence[DatedUse], *, product: Product, last_on: int
 ) -> Replayed:
     """Reads a customer's uses in the order of time; `last_on` is judged to its very end.
 
@@ -54,6 +74,7 @@ def replay_customer(
     base = min((min(of_filter) for of_filter in reads.values() if of_filter), default=0)
     active = {key: sum([1 << day - base for day in days]) for key, days in reads.items() if days}
     state = msgspec.structs.replace(state, base=base, active=active)
+    known = kinds.first_used(state, product, 0, backfill=False) if reads[EVERY_EVENT] else state.rules
     rules: dict[str, RuleState] = {}
     notices: list[Notice] = []
     histories = {
@@ -61,7 +82,12 @@ def replay_customer(
         for key, days in reads.items()
     }
     for rule in product.rules:
-        kept, told = _read(rule, state.rules.get(rule.name), histories[rule.filter])
+        kept = known.get(rule.name)
+        if isinstance(rule, CountRule):
+            events = _events_of(rule, uses, histories[rule.filter], product)
+            kept, told = counts.read_history(rule, kept, histories[rule.filter], events)
+        else:
+            kept, told = _read(rule, kept, histories[rule.filter])
         if kept is not None:
             rules[rule.name] = kept
         notices += told
@@ -71,7 +97,7 @@ def replay_customer(
 
 
 def _first_reads(
-    uses: Iterable[DatedUse], settings: Settings, product: Product, last_on: int
+    uses: Sequence[DatedUse], settings: Settings, product: Product, last_on: int
 ) -> dict[str, dict[int, int | None]]:
     """For each filter the first use on each usage day; one known by its day alone is read when that opens."""
     zone, day_starts = settings.zone, settings.day_starts
@@ -82,23 +108,60 @@ def _first_reads(
         day = use.day if occurred_us is None else day_of(zone, day_starts, occurred_us)
         if day > last_on:
             continue
-        if use.event not in passed:
-            passed[use.event] = [found[key] for key in matching_filters(product.filters, use.event)]
-        for reads in passed[use.event]:
+        into = passed.get(use.event)
+        if into is None:
+            into = [found[key] for key in passed_filters(product.filters, use.event, use.properties)]
+            if not named_filters(product.filters, use.event)[1]:
+                passed[use.event] = into  # the name alone decides
+        for reads in into:
             first_us = reads.setdefault(day, occurred_us)
             if first_us is not None and (occurred_us is None or occurred_us < first_us):
                 reads[day] = occurred_us
     return found
 
 
-def _read(rule: Rule, kept: RuleState | None, history: History) -> tuple[RuleState | None, list[Notice]]:
+def _read(
+    rule: StreakRule | AbsenceRule | NeverStartedRule | DeclineRule, kept: RuleState | None, history: History
+) -> tuple[RuleState | None, list[Notice]]:
     if isinstance(rule, NeverStartedRule):
         return _read_start(rule, kept, history)
     if not history.reads:
         return None, []
     if isinstance(rule, StreakRule):
         return streaks.read_history(rule, history)
+    if isinstance(rule, DeclineRule):
+        return declines.read_history(rule, history)
     return absence.read_history(rule, history)
+
+
+def _events_of(
+    rule: CountRule, uses: Sequence[DatedUse], history: History, product: Product
+) -> list[counts.Read]:
+    """The uses that a count looks at, as they are read; where it counts days, the first one of each."""
+    past = history.past
+    settings = past.segments[0].settings
+    if rule.of_days:
+        found = [counts.Read(history.read_us(day), day, us, "") for day, us in history.reads.items()]
+        return sorted(found, key=_read_us)
+    found = []
+    for use in uses:
+        us = use.occurred_us
+        day = use.day if us is None else day_of(settings.zone, settings.day_starts, us)
+        if day <= history.last_on and rule.filter in passed_filters(
+            product.filters, use.event, use.properties
+        ):
+            found.append(counts.Read(past.opens_us(day) if us is None else us, day, us, _identity(use)))
+    return sorted(found, key=_read_us)
+
+
+def _identity(use: DatedUse) -> str:
+    return use.event_id or repr(
+        (use.occurred_us, use.day, use.event, use.user_id, sorted(use.properties.items(), key=str))
+    )
+
+
+def _read_us(read: counts.Read) -> int:
+    return read.read_us
 
 
 def _read_start(

@@ -1,19 +1,32 @@
 """Rules and product defaults as the core reads them: configuration compiled into frozen values."""
 
+import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import date, time, timedelta
+from fractions import Fraction
 from functools import lru_cache
+from typing import Any
 from zlib import crc32
 
 import msgspec
 
 from services.evaluator.calendar import MINUTE_US
-from shared.config import AbsenceRuleSection, ProductSection, RuleSection, StreakRuleSection, When
+from shared.conditions import all_present_and_hold
+from shared.config import (
+    AbsenceRuleSection,
+    CountRuleSection,
+    DeclineRuleSection,
+    ProductSection,
+    RuleSection,
+    StreakRuleSection,
+    When,
+)
 from shared.events import Profile
 
 EVERY_EVENT = "*"
 _OR = "\x1f"
+_WHERE = "\x1e"
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
@@ -64,7 +77,32 @@ class NeverStartedRule(msgspec.Struct, frozen=True, kw_only=True, tag="never_sta
     within_days: int
 
 
-Rule = StreakRule | AbsenceRule | NeverStartedRule
+class CountRule(msgspec.Struct, frozen=True, kw_only=True, tag="count"):
+    """Reached by so many events (or active days) in the first `within_days` usage days; else missed."""
+
+    name: str
+    filter: str
+    emit: str
+    at_least: int
+    within_days: int
+    by_contract: bool  # from the contract's first day; else from the customer's first active day
+    of_days: bool
+    grace_us: int
+
+
+class DeclineRule(msgspec.Struct, frozen=True, kw_only=True, tag="decline"):
+    """Told when the active ones of the last `recent_days` are no more than `kept` of the mean before them."""
+
+    name: str
+    filter: str
+    emit: str
+    recent_days: int
+    baseline_days: int
+    kept: tuple[int, int]  # a fraction, exact: 1 less the drop
+    grace_us: int
+
+
+Rule = StreakRule | AbsenceRule | NeverStartedRule | CountRule | DeclineRule
 
 
 class Product(msgspec.Struct, frozen=True, kw_only=True):
@@ -120,10 +158,45 @@ def settings_of(profile: Profile, product: Product) -> Settings:
     )
 
 
+@lru_cache(1024)
+def rule_keys(rules: tuple[Rule, ...]) -> tuple[int, ...]:
+    """What a customer's state remembers of the rules by which it was last asked: 32 bits a fact, for there is
+    one for every customer."""
+    facts = (fact(rule) for rule in rules for fact in (key_of_rule, key_of_look, key_of_filter))
+    return tuple(sorted(set(facts)))
+
+
+@lru_cache(1024)
+def key_of_rule(rule: Rule) -> int:
+    """Another number for another rule, be it of the same name."""
+    return crc32(msgspec.msgpack.encode(rule))
+
+
+def key_of_look(rule: Rule) -> int:
+    """Another number where the rule of that name looks at other events."""
+    return crc32(f"{rule.name}{_OR}{rule.filter}".encode())
+
+
+def key_of_filter(rule: Rule) -> int:
+    """One number for all rules that look at the same events."""
+    return crc32(rule.filter.encode())
+
+
+def passed_filters(filters: tuple[str, ...], event: str, properties: Mapping[str, Any]) -> tuple[str, ...]:
+    """Which of a product's filters an event passes, by its name and, where they ask, its properties."""
+    named, asking = named_filters(filters, event)
+    if not asking:
+        return named
+    return tuple(
+        key for key in named if key not in asking or all_present_and_hold(_where_of(key), properties)
+    )
+
+
 @lru_cache(65_536)
-def matching_filters(filters: tuple[str, ...], event: str) -> tuple[str, ...]:
-    """Which of a product's filters an event of this name passes."""
-    return tuple(key for key in filters if key == EVERY_EVENT or _pattern(key).fullmatch(event))
+def named_filters(filters: tuple[str, ...], event: str) -> tuple[tuple[str, ...], frozenset[str]]:
+    """The filters that let an event of this name pass, and those of them that ask for its properties too."""
+    named = tuple(key for key in filters if key == EVERY_EVENT or _pattern(key).fullmatch(event))
+    return named, frozenset(key for key in named if _WHERE in key)
 
 
 def minutes(at: time) -> int:
@@ -145,6 +218,27 @@ def _compile_rule(name: str, section: RuleSection) -> Rule:
             days=section.days,
             by_calendar=section.counting == "calendar_days",
             repeat=section.repeat,
+        )
+    if isinstance(section, CountRuleSection):
+        return CountRule(
+            name=name,
+            filter=_filter(section.when),
+            emit=section.emit,
+            at_least=section.at_least,
+            within_days=section.within_days,
+            by_contract=section.anchor == "contract_started_on",
+            of_days=section.counting == "active_days",
+            grace_us=_microseconds(section.grace),
+        )
+    if isinstance(section, DeclineRuleSection):
+        return DeclineRule(
+            name=name,
+            filter=_filter(section.when),
+            emit=section.emit,
+            recent_days=section.recent_days,
+            baseline_days=section.baseline_days,
+            kept=(1 - Fraction(str(section.drop))).as_integer_ratio(),
+            grace_us=_microseconds(section.grace),
         )
     return _compile_absence(name, section)
 
@@ -175,16 +269,26 @@ def _compile_absence(name: str, section: AbsenceRuleSection) -> AbsenceRule | Ne
 
 
 def _filter(when: When) -> str:
-    """One name for each distinct `when`: its patterns, sorted, joined by an unprintable separator."""
+    """One name for each distinct `when`: its patterns, sorted, joined by an unprintable separator, and what
+    it asks of properties."""
     patterns = (when.event,) if isinstance(when.event, str) else when.event
-    return EVERY_EVENT if EVERY_EVENT in patterns else _OR.join(sorted(set(patterns)))
+    names = EVERY_EVENT if EVERY_EVENT in patterns else _OR.join(sorted(set(patterns)))
+    return names + (_WHERE + json.dumps(when.where, sort_keys=True) if when.where else "")
 
 
 @lru_cache(1024)
 def _pattern(key: str) -> re.Pattern[str]:
     """Only `*` is a wildcard, for any run of characters."""
-    patterns = (".*".join(re.escape(part) for part in name.split("*")) for name in key.split(_OR))
-    return re.compile("|".join(patterns), re.DOTALL)
+    names = key.partition(_WHERE)[0].split(_OR)
+    return re.compile("|".join(".*".join(map(re.escape, name.split("*"))) for name in names), re.DOTALL)
+
+
+@lru_cache(1024)
+def _where_of(key: str) -> Mapping[str, Any]:
+    """What a filter asks of properties; nothing where it asks for names alone."""
+    asked = key.partition(_WHERE)[2]
+    where: Mapping[str, Any] = json.loads(asked) if asked else {}
+    return where
 
 
 def _minutes_of(text: str) -> int:

@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 
 from services.evaluator import days
-from services.evaluator.rules import Settings
+from services.evaluator.rules import EVERY_EVENT, Settings
 from shared.events import Profile
 
 
@@ -27,10 +27,14 @@ class StreakState(msgspec.Struct, frozen=True, array_like=True, tag="s"):
 
 
 class Stop(msgspec.Struct, frozen=True, array_like=True):
-    """A stop that was told: its missed day, the first missed day of its episode, whether use resumed."""
+    """A stop that was told: its missed day, the first missed day of its episode, as what it was told.
+
+    The type stands here because its rule may be told to emit another one before the customer is back.
+    """
 
     day: int
     episode: int
+    type: str
     resumed: bool = False
 
 
@@ -48,22 +52,45 @@ class AbsenceState(msgspec.Struct, frozen=True, array_like=True, tag="a"):
 class NeverStartedState(msgspec.Struct, frozen=True, array_like=True, tag="n"):
     """`contract_on`: the first day of the contract it was armed for; `known_us`: since when that is known.
 
-    `stage`: waiting, told, over.
+    `stage`: waiting, told, over. `told`: the last day of the window that was told, and as what.
     """
 
     contract_on: int
     known_us: int
     stage: str = "waiting"
+    told: tuple[int, str] | None = None
 
 
-RuleState = StreakState | AbsenceState | NeverStartedState
+class CountState(msgspec.Struct, frozen=True, array_like=True, tag="c"):
+    """`anchor_on`: the first day of the window, known since `known_us`; None while nobody has told it.
+
+    `watched_from`: the first day whose every event was looked at. `counted`: usage day and hash of the id of
+    each event that may lie in the window (None where days are counted). `stage`: waiting, told, over.
+    """
+
+    anchor_on: int | None
+    known_us: int
+    watched_from: int = 0
+    counted: tuple[tuple[int, int], ...] | None = ()
+    stage: str = "waiting"
+
+
+class DeclineState(msgspec.Struct, frozen=True, array_like=True, tag="d"):
+    """`settled`: the last day judged, `is_down`: as what; `told_from`: the first day that may be told."""
+
+    settled: int
+    told_from: int
+    is_down: bool = False
+
+
+RuleState = StreakState | AbsenceState | NeverStartedState | CountState | DeclineState
 
 
 class CustomerState(msgspec.Struct, frozen=True, kw_only=True):
     """`active`: for each filter the set of active days, bit 0 = the day `base`.
 
     `due_us`: once the watermark has passed it, the customer has to be settled; None: nothing can be
-    told before the next record of this customer.
+    told before the next record of this customer. `rule_keys`: the rules as they were when last asked.
     """
 
     profile: Profile
@@ -74,6 +101,7 @@ class CustomerState(msgspec.Struct, frozen=True, kw_only=True):
     rules: dict[str, RuleState] = {}
     due_us: int | None = None
     product_key: str = ""
+    rule_keys: tuple[int, ...] = ()
 
 
 def segment_at(state: CustomerState, us: int) -> Segment:
@@ -82,6 +110,18 @@ def segment_at(state: CustomerState, us: int) -> Segment:
         if segment.from_us is None or segment.from_us <= us:
             return segment
     return state.segments[0]
+
+
+def contract_day(state: CustomerState) -> int | None:
+    """The first day of the customer's contract, as far as it was told."""
+    contract_on = state.profile.contract_started_on
+    return None if contract_on is None else contract_on.toordinal()
+
+
+def first_active_day(state: CustomerState) -> int | None:
+    """The customer's first usage day with any event."""
+    active = state.active.get(EVERY_EVENT, 0)
+    return state.base + days.lowest(active) if active else None
 
 
 class _Stored(msgspec.Struct, frozen=True, array_like=True):
@@ -96,6 +136,7 @@ class _Stored(msgspec.Struct, frozen=True, array_like=True):
     missed: dict[str, bytes]
     due_us: int | None
     product_key: str
+    rule_keys: tuple[int, ...]
 
 
 _encoder = msgspec.msgpack.Encoder()
@@ -121,6 +162,7 @@ def encode_state(state: CustomerState) -> bytes:
             missed,
             state.due_us,
             state.product_key,
+            state.rule_keys,
         )
     )
 
@@ -140,6 +182,7 @@ def decode_state(value: bytes) -> CustomerState:
         rules=rules,
         due_us=stored.due_us,
         product_key=stored.product_key,
+        rule_keys=stored.rule_keys,
     )
 
 

@@ -105,13 +105,17 @@ def _reached(rule: StreakRule, past: Past, streak: Streak, moment: Moment) -> No
     )
 
 
-def told_before(rule: StreakRule, past: Past) -> StreakState:
-    """The state of a rule added later: what the stored days reached already counts as told."""
-    state = StreakState()
+def told_before(rule: StreakRule, past: Past, state: StreakState) -> StreakState:
+    """The state of a rule added or changed later: what the stored days reached already counts as told.
+
+    What was told before stays so; where streaks repeat, as far as it is a day of this rule's.
+    """
+    if rule.repeat:
+        state = StreakState(tuple(day for day in state.told if past.is_active(day)))
     for bit in days.each(past.active):
-        state, _ = observe(rule, state, past, past.base + bit, _LONG_AGO, silently=True)
         if state.told and not rule.repeat:
             break
+        state, _ = observe(rule, state, past, past.base + bit, _LONG_AGO, silently=True)
     return state
 
 

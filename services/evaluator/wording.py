@@ -25,6 +25,7 @@ def to_trigger(notice: Notice, state: CustomerState, product_id: str, customer_i
             reasons=notice.reasons,
             episode_day=notice.episode_day,
             missed_days=notice.missed_days,
+            count=notice.count,
             stopped_id=(
                 _id(notice, notice.stopped_id_type, notice.stopped_id_day, product_id, customer_id)
                 if notice.stopped_id_type

@@ -1,7 +1,7 @@
 """Decides from a trigger and the configuration who is asked to do what, where it is said, and when."""
 
 import fnmatch
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
@@ -11,6 +11,7 @@ from services.notifier.contact import Contact
 from services.notifier.plans import Escalation, Plan, Rest, times_for
 from services.notifier.quiet import QuietDays
 from services.notifier.zones import parse_window, zone
+from shared.conditions import holds
 from shared.config import (
     AbsenceRuleSection,
     Config,
@@ -83,7 +84,7 @@ def _fits(playbook: PlaybookSection, trigger: Trigger) -> bool:
     wanted = (playbook.on,) if isinstance(playbook.on, str) else playbook.on
     if not any(fnmatch.fnmatchcase(trigger.type, pattern) for pattern in wanted):
         return False
-    return all(_holds(want, _fact(trigger, name)) for name, want in playbook.condition.items())
+    return all(holds(want, _fact(trigger, name)) for name, want in playbook.condition.items())
 
 
 def _fact(trigger: Trigger, name: str) -> Any:
@@ -94,31 +95,6 @@ def _fact(trigger: Trigger, name: str) -> Any:
     if name in CustomerFacts.__struct_fields__ and name != "properties":
         return getattr(customer, name)
     return customer.properties.get(name)
-
-
-def _holds(want: Any, fact: Any) -> bool:
-    """A value equals, a list names several, a mapping compares: at_least, below, not."""
-    if isinstance(want, Mapping):
-        return all(_compares(operator, bound, fact) for operator, bound in want.items())
-    if isinstance(want, Sequence) and not isinstance(want, str):
-        return any(_holds(one, fact) for one in want)
-    return bool(want == fact) or (want is not None and fact is not None and str(want) == str(fact))
-
-
-def _compares(operator: str, bound: Any, fact: Any) -> bool:
-    if operator == "not":
-        return not _holds(bound, fact)
-    number = _number(fact)
-    if number is None:
-        return False
-    return number >= float(bound) if operator == "at_least" else number < float(bound)
-
-
-def _number(fact: Any) -> float | None:
-    try:
-        return None if isinstance(fact, bool) else float(fact)
-    except (TypeError, ValueError):
-        return None
 
 
 def _owner(

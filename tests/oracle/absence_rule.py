@@ -52,6 +52,16 @@ class AbsenceBook:
                 self._judge()
             self.told_from = self.next_day
 
+    def edit(self, rule: AbsenceRuleSection, watermark_us: int) -> None:
+        """The rule was changed: no stop or reminder of a day gone by is told any more."""
+        self.rule = rule
+        if self.next_day is None:
+            return
+        first = min(self.active)
+        while self._deadline_us(first) < watermark_us:
+            first += 1
+        self.told_from = max(self.told_from, self.next_day, first)
+
     def settle(self, watermark_us: int) -> Iterator[Trigger]:
         """Day by day in order, each day once."""
         settled = False
@@ -105,7 +115,10 @@ class AbsenceBook:
     def _is_due(self, watermark_us: int) -> bool:
         if self.next_day is None:
             return False
-        return self._cutoff_us(self.next_day) + self.rule.grace // MICROSECOND < watermark_us
+        return self._deadline_us(self.next_day) < watermark_us
+
+    def _deadline_us(self, day: int) -> int:
+        return self._cutoff_us(day) + self.rule.grace // MICROSECOND
 
     def _judge(self) -> int:
         """The next day is missed if it is expected and not active."""
@@ -148,14 +161,19 @@ class AbsenceBook:
         def may_tell(day: int) -> bool:
             return day in moving or (day >= self.told_from and not decision.is_backfill and not only_ends)
 
+        def may_remind(day: int) -> bool:
+            return day in moving or day >= self.told_from
+
         last_use = max((a for a in self.active if a < around), default=0)
         for episode in now:
             if max(episode.missed) > last_use:
                 for told in self.told.tell(
                     episode,
+                    type=self.rule.emit,
                     stop_on=self._stop_on(episode),
                     again=self.rule.again_after_days,
                     may_tell=may_tell,
+                    may_remind=may_remind,
                 ):
                     yield self._trigger(told, decision)
 
@@ -209,13 +227,13 @@ class AbsenceBook:
         )
 
     def _retraction(self, stop: Stop, decision: Decision) -> Trigger:
-        fact = self._fact(f"{self.rule.emit}.retracted", stop.day, decision.at_us, decision)
+        fact = self._fact(f"{stop.type}.retracted", stop.day, decision.at_us, decision)
         return fact.told(
             id_day=stop.day,
             id_episode=stop.episode,
             streak=self.customer.streak_before(stop.day + 1, active=self.active),
             cutoff_us=self._cutoff_us(stop.day),
-            stopped_id=fact.id_of(self.rule.emit, stop.day, stop.episode),
+            stopped_id=fact.id_of(stop.type, stop.day, stop.episode),
         )
 
     def _resumed(self, stop: Stop, episode: Episode, decision: Decision) -> Trigger:
@@ -227,5 +245,5 @@ class AbsenceBook:
             id_episode=episode.start,
             streak=self.customer.streak(day, judged_on=day, active=self.active),
             missed_days=episode.missed_before_use,
-            stopped_id=fact.id_of(self.rule.emit, stop.day, stop.episode),
+            stopped_id=fact.id_of(stop.type, stop.day, stop.episode),
         )

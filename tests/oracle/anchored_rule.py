@@ -29,6 +29,7 @@ class AnchoredBook:
     contract_on: int | None = None
     known_us: int = 0
     stage: str = "waiting"
+    told: tuple[int, str] | None = None
 
     def meet(self, known_us: int) -> None:
         """Looks at the profile's contract; another one than before is awaited anew."""
@@ -36,6 +37,13 @@ class AnchoredBook:
         contract_on = None if started_on is None else started_on.toordinal()
         if contract_on != self.contract_on:
             self.contract_on, self.known_us, self.stage = contract_on, known_us, "waiting"
+            self.told = None
+
+    def edit(self, rule: AbsenceRuleSection, active: set[int], watermark_us: int) -> None:
+        """The rule was changed: a window that has closed by now is nobody's; what was told stays told."""
+        self.rule, self.active = rule, active
+        if self.stage == "waiting":
+            self.known_us = max(self.known_us, watermark_us)
 
     def settle(self, watermark_us: int) -> Iterator[Trigger]:
         """Once the window has passed without use."""
@@ -47,6 +55,7 @@ class AnchoredBook:
         used = any(self.contract_on <= day for day in self.active)
         self.stage = "over" if used or cutoff_us < self.known_us else "told"
         if self.stage == "told":
+            self.told = (last, self.rule.emit)
             yield self._fact(self.rule.emit, last, cutoff_us, watermark_us).told(
                 id_day=last,
                 id_episode=self.contract_on,
@@ -61,15 +70,16 @@ class AnchoredBook:
         if self.contract_on is None or self.stage != "told" or decision.day < self.contract_on:
             return
         self.stage = "over"
-        last = self._last_day()
+        assert self.told is not None
+        last, told_type = self.told
         if decision.day <= last and decision.in_time_for(self._cutoff_us()):
-            fact = self._fact(f"{self.rule.emit}.retracted", last, decision.at_us, decision.at_us)
+            fact = self._fact(f"{told_type}.retracted", last, decision.at_us, decision.at_us)
             yield fact.told(
                 id_day=last,
                 id_episode=self.contract_on,
                 streak=self.customer.streak_before(last + 1, active=self.active),
                 cutoff_us=self._cutoff_us(),
-                stopped_id=fact.id_of(self.rule.emit, last, self.contract_on),
+                stopped_id=fact.id_of(told_type, last, self.contract_on),
             )
             return
         used_us = decision.use_us(self.customer, decision.day)
@@ -79,12 +89,14 @@ class AnchoredBook:
             id_episode=self.contract_on,
             streak=self.customer.streak(decision.day, judged_on=decision.day, active=self.active),
             missed_days=min(self.rule.within_days or 0, decision.day - self.contract_on),
-            stopped_id=fact.id_of(self.rule.emit, last, self.contract_on),
+            stopped_id=fact.id_of(told_type, last, self.contract_on),
         )
 
     def _last_day(self) -> int:
         assert self.contract_on is not None
         assert self.rule.within_days is not None
+        if self.told is not None:
+            return self.told[0]
         return self.contract_on + self.rule.within_days - 1
 
     def _cutoff_us(self) -> int:

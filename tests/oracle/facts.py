@@ -98,6 +98,7 @@ class Fact:
         stopped_id: str | None = None,
         surprise: float | None = None,
         reasons: tuple[Reason, ...] = (),
+        count: int | None = None,
     ) -> Trigger:
         """The trigger, with what its type adds."""
         body = TriggerData(
@@ -111,6 +112,7 @@ class Fact:
             episode_day=episode_day,
             missed_days=missed_days,
             stopped_id=stopped_id,
+            count=count,
             streak=streak,
             customer=facts_of(self.customer),
         )

@@ -13,11 +13,17 @@ Readings where the pages leave it open:
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from fnmatch import fnmatchcase
 
 import msgspec
 
-from shared.config import ProductSection, StreakRuleSection, When
+from shared.config import (
+    CountRuleSection,
+    DeclineRuleSection,
+    ProductSection,
+    RuleSection,
+    StreakRuleSection,
+    When,
+)
 from shared.events import (
     FUTURE_TOLERANCE_US,
     CustomerErased,
@@ -30,19 +36,15 @@ from shared.events import (
 from shared.triggers import Trigger
 from tests.oracle.absence_rule import MICROSECOND, AbsenceBook
 from tests.oracle.anchored_rule import AnchoredBook
+from tests.oracle.count_rule import CountBook
 from tests.oracle.customer import Customer, Judgement, Literal, merged
+from tests.oracle.decline_rule import DeclineBook
 from tests.oracle.facts import Decision, facts_of
+from tests.oracle.filter import EVERY, key_of, matches
 from tests.oracle.log import Entry
 from tests.oracle.streak_rule import StreakBook
 
-
-def patterns_of(when: When) -> tuple[str, ...]:
-    return (when.event,) if isinstance(when.event, str) else when.event
-
-
-def matches(patterns: tuple[str, ...], name: str) -> bool:
-    """Whether an event of that name counts; `*` stands for any run of characters, and nothing else does."""
-    return any(fnmatchcase(name, p.replace("[", "[[]").replace("?", "[?]")) for p in patterns)
+Book = AbsenceBook | StreakBook | AnchoredBook | CountBook | DeclineBook
 
 
 @dataclass(kw_only=True)
@@ -56,8 +58,9 @@ class Oracle:
     watermark_us: int = 0
     excused: set[int] = field(default_factory=set)
     customer: Customer | None = None
-    active: dict[tuple[str, ...], set[int]] = field(default_factory=dict)
-    books: dict[str, AbsenceBook | StreakBook | AnchoredBook] = field(default_factory=dict)
+    active: dict[str, set[int]] = field(default_factory=dict)
+    books: dict[str, Book] = field(default_factory=dict)
+    met: dict[str, RuleSection] = field(default_factory=dict)
     rejected: list[str] = field(default_factory=list)
 
     def read(self, entry: Entry) -> list[Trigger]:
@@ -66,7 +69,9 @@ class Oracle:
 
     def _read(self, message: object, appended_us: int) -> Iterator[Trigger]:
         if isinstance(message, ProductSection):
-            self._configure(message)
+            self.section = message
+            if self.customer is not None:
+                self.customer.section = message
         elif isinstance(message, Tick):
             self.watermark_us = max(self.watermark_us, min(message.at_us, appended_us))
             yield from self._settle()
@@ -90,17 +95,7 @@ class Oracle:
     # What the customer and its rules are.
 
     def _forget(self) -> None:
-        self.customer, self.active, self.books = None, {}, {}
-
-    def _configure(self, section: ProductSection) -> None:
-        self.section = section
-        self.books = {
-            name: book
-            for name, book in self.books.items()
-            if name in section.rules and section.rules[name] == book.rule
-        }
-        if self.customer is not None:
-            self.customer.section = section
+        self.customer, self.active, self.books, self.met = None, {}, {}, {}
 
     def _unknown(self, profile: Profile) -> Customer:
         return Customer(
@@ -114,28 +109,81 @@ class Oracle:
 
     def _begin(self, profile: Profile, known_us: int) -> Customer:
         self.customer = self._unknown(profile)
-        self.active[("*",)] = set()
+        self.active = {EVERY: set()}
         self._meet_rules(known_us)
         return self.customer
 
-    def _meet_rules(self, known_us: int) -> None:
-        """Opens a book for every rule that has none yet."""
-        if self.customer is None:
+    def _meet_rules(self, now_us: int) -> None:
+        """The rules as they are configured now, if they are others than those met before."""
+        if self.customer is None or self.met == dict(self.section.rules):
             return
-        for name, rule in self.section.rules.items():
-            if name in self.books:
-                continue
-            active = self.active.setdefault(patterns_of(rule.when), set())
-            if isinstance(rule, StreakRuleSection):
-                self.books[name] = StreakBook(name=name, rule=rule, customer=self.customer, active=active)
-            elif rule.anchor is not None:
-                self.books[name] = AnchoredBook(name=name, rule=rule, customer=self.customer, active=active)
-            else:
-                self.books[name] = AbsenceBook(name=name, rule=rule, customer=self.customer, active=active)
-            self.books[name].meet(known_us)
+        before, self.met = self.met, dict(self.section.rules)
+        looked_at = {EVERY, *(key_of(rule.when) for rule in before.values())}
+        wanted = {EVERY, *(key_of(rule.when) for rule in self.met.values())}
+        self.active = {key: self.active.get(key, set()) for key in wanted}
+        for name, rule in self.met.items():
+            if name not in before or before[name] != rule:
+                self._meet(name, rule, before.get(name), looked_at, now_us)
+        self.books = {name: self.books[name] for name in self.met}
 
-    def _ordered(self) -> list[AbsenceBook | StreakBook | AnchoredBook]:
-        return [self.books[name] for name in self.section.rules if name in self.books]
+    def _meet(
+        self, name: str, rule: RuleSection, was: RuleSection | None, looked_at: set[str], now_us: int
+    ) -> None:
+        """A rule that is new or changed; `looked_at`: the keys of the rules until now."""
+        assert self.customer is not None
+        key = key_of(rule.when)
+        is_same = was is not None and key_of(was.when) == key
+        active, used = self.active[key], self.active[EVERY]
+        unwatched = max(used, default=-1) + 1
+        known_from = 0 if key in looked_at else unwatched
+        book = self.books.get(name)
+        if isinstance(rule, StreakRuleSection):
+            if isinstance(book, StreakBook):
+                book.edit(rule, active, now_us)
+                return
+            book = StreakBook(name=name, rule=rule, customer=self.customer, active=active)
+        elif isinstance(rule, CountRuleSection):
+            if rule.counting == "events":
+                known_from = unwatched
+            if isinstance(book, CountBook):
+                is_same = is_same and book.rule.counting == rule.counting
+                book.active, book.used = active, used
+                book.watched_from = book.watched_from if is_same else known_from
+            else:
+                is_same = False
+                book = CountBook(
+                    name=name,
+                    rule=rule,
+                    customer=self.customer,
+                    active=active,
+                    used=used,
+                    watched_from=known_from,
+                )
+            self.books[name] = book
+            book.edit(rule, now_us, looks_at_the_same=is_same)
+            return
+        elif isinstance(rule, DeclineRuleSection):
+            if isinstance(book, DeclineBook) and is_same:
+                book.edit(rule, now_us)
+                return
+            book = DeclineBook(name=name, rule=rule, customer=self.customer, active=active)
+        elif rule.anchor is not None:
+            if isinstance(book, AnchoredBook) and (is_same or book.stage != "waiting"):
+                book.edit(rule, active, now_us)
+                return
+            book = AnchoredBook(name=name, rule=rule, customer=self.customer, active=active)
+        else:
+            if isinstance(book, AbsenceBook) and is_same:
+                book.edit(rule, now_us)
+                return
+            book = AbsenceBook(name=name, rule=rule, customer=self.customer, active=active)
+        self.books[name] = book
+        book.meet(now_us)
+        if isinstance(book, AnchoredBook) and book.contract_on is not None and book.contract_on < known_from:
+            book.stage = "over"  # nobody looked whether it had started
+
+    def _ordered(self) -> list[Book]:
+        return [self.books[name] for name in self.met]
 
     def _change_profile(self, message: ProfileChanged, appended_us: int) -> None:
         if self.customer is None:
@@ -148,7 +196,9 @@ class Oracle:
         else:
             self.customer.change(new, message.received_us)
         for book in self._ordered():
-            if isinstance(book, AnchoredBook):
+            if isinstance(book, AnchoredBook) or (
+                isinstance(book, CountBook) and book.rule.anchor == "contract_started_on"
+            ):
                 book.meet(appended_us)
 
     def _about_customer_now(self, trigger: Trigger) -> Trigger:
@@ -178,22 +228,28 @@ class Oracle:
         day = self._day_of(self.customer or self._begin(Profile(), appended_us), event)
         decision = Decision(at_us=appended_us, event=event, day=day)
         before = {b.name: b.episodes_now() for b in self._ordered() if isinstance(b, AbsenceBook)}
-        matching = [key for key in self.active if matches(key, event.event)]
+        whens = {EVERY: When(), **{key_of(rule.when): rule.when for rule in self.met.values()}}
+        matching = [key for key, when in whens.items() if matches(when, event)]
         new = {key for key in matching if day not in self.active[key]}
         first = {key for key in new if not self.active[key]}
         for key in new:
             self.active[key].add(day)
         for book in self._ordered():
-            key = patterns_of(book.rule.when)
+            if isinstance(book, CountBook):
+                book.observe_first_use(decision)
+        for book in self._ordered():
+            key = key_of(book.rule.when)
             if key not in matching:
                 continue
             if isinstance(book, AbsenceBook):
                 yield from book.observe(
                     decision, before=before[book.name], is_new=key in new, is_first=key in first
                 )
-            elif isinstance(book, StreakBook):
+            elif isinstance(book, StreakBook | CountBook):
                 yield from book.observe(decision, is_new=key in new)
-            elif key in new:
+            elif key in new and isinstance(book, DeclineBook):
+                book.observe(decision)
+            elif key in new and isinstance(book, AnchoredBook):
                 yield from book.observe(decision)
 
     def _day_of(self, customer: Customer, event: Event) -> int:

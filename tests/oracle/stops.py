@@ -5,8 +5,8 @@ Readings where the pages leave it open:
 - A change touches the episodes that have a missed day after the last use before it; older ones are
   closed and are not looked at again.
 - Episodes are gone through in their order; of each its stop, its reminders, then its resumption.
-- Reminders follow a stop that was told; a silence whose stop was not told is not reminded of. A
-  resumption names the earliest told stop of its episode.
+- Reminders follow a stop that was told, of days from the rule's first day to tell on; a silence whose stop
+  was not told is not reminded of. A resumption names the earliest told stop of its episode.
 - The end of an episode of which every told stop was retracted is told again if a stop of it is.
 - A new stop *moves* if its day was a missed day of an episode of which a told stop is retracted at the
   same moment.
@@ -51,10 +51,11 @@ def episodes(active: Collection[int], missed: Collection[int]) -> list[Episode]:
 
 @dataclass(frozen=True, kw_only=True)
 class Stop:
-    """A stop or a reminder: told of a missed day of the episode that starts on `episode`."""
+    """A stop or a reminder: told, as a trigger of `type`, of a missed day of the episode that starts then."""
 
     day: int
     episode: int
+    type: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,21 +109,23 @@ class Told:
         self,
         episode: Episode,
         *,
+        type: str,
         stop_on: int | None,
         again: Collection[int],
         may_tell: Callable[[int], bool],
+        may_remind: Callable[[int], bool],
     ) -> Iterator[Stopped | Resumed]:
         """Tells of one episode what was not told; `stop_on` is the day on which its stop stands."""
         if episode.start in self.forgotten:
             return
         if not self.of(episode) and stop_on is not None and may_tell(stop_on):
-            yield self._stopped(Stop(day=stop_on, episode=episode.start), episode)
+            yield self._stopped(Stop(day=stop_on, episode=episode.start, type=type), episode)
         if not self.of(episode):
             return
         first = episode.missed.index(self.of(episode)[0].day) + 1
         for k, day in enumerate(episode.missed, 1):
-            if k in again and k > first and all(s.day != day for s in self.of(episode)):
-                yield self._stopped(Stop(day=day, episode=episode.start), episode)
+            if k in again and k > first and may_remind(day) and all(s.day != day for s in self.of(episode)):
+                yield self._stopped(Stop(day=day, episode=episode.start, type=type), episode)
         if episode.ended_on is not None and episode.start not in self.resumed:
             self.resumed.add(episode.start)
             yield Resumed(stop=self.of(episode)[0], episode=episode)

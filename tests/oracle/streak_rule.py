@@ -33,6 +33,13 @@ class StreakBook:
             if self._is_reached(streak) and not self._is_told(streak):
                 self.told_on.append(day)
 
+    def edit(self, rule: StreakRuleSection, active: set[int], watermark_us: int) -> None:
+        """The rule was changed: what the stored days reach by now counts as told, as what was told does."""
+        self.rule, self.active = rule, active
+        if rule.repeat:
+            self.told_on = [day for day in self.told_on if day in active]
+        self.meet(watermark_us)
+
     def observe(self, decision: Decision, *, is_new: bool) -> Iterator[Trigger]:
         """A use on `decision.day`, which is among the active days now."""
         assert decision.day is not None

@@ -15,6 +15,8 @@ Lines = list[str]
 
 def plain(trigger: Trigger) -> Trigger:
     """Without what is read from the customer's own past, where the calendar alone decides."""
+    if trigger.data.surprise is None:
+        return trigger
     return msgspec.structs.replace(
         trigger, data=msgspec.structs.replace(trigger.data, surprise=None, reasons=())
     )

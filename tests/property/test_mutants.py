@@ -89,7 +89,10 @@ MUTANTS = (
         "else rest & (days.span(start, ended - 1) | 1 << start)",
     ),
     Mutant(
-        "a told silence is resumed again and again", "absence", "Stop(stop.day, stop.episode, True)", "stop"
+        "a told silence is resumed again and again",
+        "absence",
+        "Stop(stop.day, stop.episode, stop.type, True)",
+        "stop",
     ),
     Mutant(
         "a streak needs a day more",
@@ -132,9 +135,9 @@ MUTANTS = (
     ),
     Mutant(
         "a rule added later tells the past",
-        "adoption",
-        "while absence.deadline_us(rule, past, told_from) < watermark_us:",
-        "while False:",
+        "absence",
+        "    while deadline_us(rule, past, day) < watermark_us:\n        day += 1",
+        "    while False:\n        day += 1",
     ),
     Mutant(
         "a customer is due when its last rule is",

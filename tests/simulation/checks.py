@@ -25,7 +25,8 @@ from shared.events import (
     record_key,
 )
 from shared.triggers import RESUMED, Trigger, decode_trigger
-from tests.oracle.fold import Oracle, matches, patterns_of
+from tests.oracle.filter import matches
+from tests.oracle.fold import Oracle
 from tests.oracle.log import Entry
 from tests.property.compare import plain
 from tests.simulation.plan import HOOK
@@ -220,7 +221,7 @@ def _nobody_is_falsely_accused(world: World, history: History) -> Iterator[str]:
         for entry, event in history.events:
             if event.occurred_us is None or event.backfill or event.occurred_us >= cutoff_us:
                 continue
-            if not matches(patterns_of(rule.when), event.event):
+            if not matches(rule.when, event):
                 continue
             if customer.timeline.day_of(event.occurred_us) != trigger.data.day.toordinal():
                 continue

@@ -1,12 +1,13 @@
 """A quiet stretch holds instants of one usage day alone, in every zone."""
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from zoneinfo import available_timezones
 
 import msgspec
 import pytest
 
-from services.evaluator import profiles
+from services.evaluator import engine, profiles
 from services.evaluator.calendar import day_of
 from services.evaluator.quiet import NAMES_MAX, Quiet, quiet_after
 from services.evaluator.rules import Product
@@ -105,13 +106,45 @@ def test_days_that_pass_unjudged_are_judged_by_the_next_use() -> None:
     assert quiet_after(None, state, name="used", occurred_us=NOON_US, product=streaks_alone) is not None
 
 
-class _CountRule(msgspec.Struct, frozen=True):
-    """A rule that counts events, not days."""
+def after_a_use(rules: dict[str, Any], **event: Any) -> Quiet | None:
+    """What is quiet once the same use has been read twice, at noon of a day."""
+    compiled = products_of(rules)["p"]
+    state: CustomerState | None = None
+    for n in range(2):
+        told = use(NOON_US, event_id=str(n), **event)
+        state = engine.fold(state, told, product=compiled, appended_us=NOON_US, watermark_us=0).state
+    assert state is not None
+    return quiet_after(None, state, name="used", occurred_us=NOON_US, product=compiled)
 
-    name: str = "count"
+
+COUNT = {"kind": "count", "at_least": 3, "within_days": 7}
+STOPPED = RULES["stopped"]
 
 
-def test_where_a_rule_counts_more_than_days_nothing_is_quiet() -> None:
-    counting = msgspec.structs.replace(PRODUCT, rules=(*PRODUCT.rules, _CountRule()))
-    waiting = msgspec.structs.replace(state_in("UTC"), due_us=NOON_US)
-    assert quiet_after(None, waiting, name="used", occurred_us=NOON_US, product=counting) is None
+def test_where_a_rule_counts_events_nothing_is_quiet_until_it_is_reached() -> None:
+    assert after_a_use({"stopped": STOPPED}) is not None
+    assert after_a_use({"stopped": STOPPED, "count": COUNT}) is None
+    assert after_a_use({"stopped": STOPPED, "count": {**COUNT, "counting": "active_days"}}) is not None
+    assert after_a_use({"stopped": STOPPED, "count": {**COUNT, "at_least": 2}}) is not None
+    assert after_a_use({"stopped": STOPPED, "count": {**COUNT, "when": {"event": "scout"}}}) is not None
+
+
+def test_where_a_filter_asks_for_properties_a_name_is_quiet_once_its_day_is_active() -> None:
+    sold = {**STOPPED, "when": {"event": "used", "where": {"paid": True}}}
+    assert after_a_use({"stopped": STOPPED, "sold": sold}) is None
+    assert after_a_use({"stopped": STOPPED, "sold": sold}, properties={"paid": True}) is not None
+
+
+def test_a_day_that_was_missed_is_not_quiet_for_a_use_from_before_its_cutoff_may_come() -> None:
+    compiled = products_of({"stopped": {"kind": "absence", "expect": "calendar", "cutoff": "14:00"}})["p"]
+    yesterday, afternoon = NOON_US - 24 * HOUR_US, NOON_US + 3 * HOUR_US
+    state: CustomerState | None = None
+    for us in (yesterday, afternoon, afternoon + 1):
+        outcome = engine.fold(state, use(us), product=compiled, appended_us=us, watermark_us=us - 1)
+        state = outcome.state
+    assert state is not None
+    assert quiet_after(None, state, name="used", occurred_us=afternoon + 1, product=compiled) is None
+    late = engine.fold(
+        state, use(NOON_US), product=compiled, appended_us=afternoon + 2, watermark_us=afternoon + 1
+    )
+    assert [trigger.type for trigger in late.triggers] == ["usage.stopped.retracted"]

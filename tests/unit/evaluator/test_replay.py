@@ -18,6 +18,15 @@ RULES = {
     "habit": {"kind": "streak", "days": 14, "counting": "calendar_days"},
     "stopped": {"kind": "absence", "cutoff": "14:00", "min_streak": 2},
     "silent": {**LITERAL, "again_after_days": [3]},
+    "scouts": {"kind": "count", "at_least": 40, "within_days": 25},
+    "paid": {
+        "kind": "count",
+        "at_least": 9,
+        "within_days": 12,
+        "when": {"event": "used", "where": {"paid": True}},
+    },
+    "days": {"kind": "count", "counting": "active_days", "at_least": 11, "within_days": 14},
+    "fading": {"kind": "decline", "recent_days": 5, "baseline_days": 20, "drop": 0.4},
 }
 
 
@@ -32,7 +41,12 @@ def live(uses: list[DatedUse], compiled: engine.Product, last_on: int) -> list[T
             assert outcome.state is not None
             state, told = outcome.state, [*told, *outcome.triggers]
         event = Event(
-            product="reserve", customer_id="c", event_id="e", occurred_us=use.occurred_us, received_us=0
+            product="reserve",
+            customer_id="c",
+            event_id=use.event_id,
+            occurred_us=use.occurred_us,
+            received_us=0,
+            properties=dict(use.properties),
         )
         outcome = engine.fold(
             state,
@@ -54,8 +68,11 @@ def test_a_replay_is_the_live_fold_at_every_deadline(seed: int) -> None:
     uses = []
     for ordinal in range(FIRST, FIRST + 120):
         if ordinal % 7 != closed and dice.random() < 0.9:
-            at_us = (ordinal - day("1970-01-01")) * 86_400_000_000 + dice.randrange(4, 22) * 3_600_000_000
-            uses.append(DatedUse(at_us))
+            for _ in range(dice.choice((1, 1, 3))):
+                at_us = (ordinal - day("1970-01-01")) * 86_400_000_000 + dice.randrange(4, 22) * 3_600_000_000
+                event_id = f"{ordinal}/{dice.randrange(3)}"
+                uses.append(DatedUse(at_us, event_id=event_id, properties={"paid": dice.random() < 0.4}))
+    uses.sort(key=lambda use: use.occurred_us or 0)
     last_on = day_of("Europe/Berlin", 0, uses[-1].occurred_us or 0)
     replayed = replay_customer("c", Profile(), uses, product=compiled, last_on=last_on)
     # What the replay tells after the last use has no counterpart in the log that ends with it.
@@ -85,6 +102,8 @@ def _without_decision(trigger: Trigger) -> tuple[object, ...]:
         data.streak,
         data.missed_days,
         data.surprise,
+        data.count,
+        data.reasons,
     )
 
 

@@ -2,7 +2,7 @@
 
 from datetime import date
 
-from services.evaluator.rules import EVERY_EVENT, matching_filters, settings_of
+from services.evaluator.rules import EVERY_EVENT, passed_filters, settings_of
 from shared.events import Calendar, Profile
 from tests.unit.evaluator.told import LITERAL, day, product
 
@@ -16,15 +16,15 @@ def test_rules_with_the_same_filter_share_one_set_of_days() -> None:
         }
     )
     assert len(compiled.filters) == 2
-    assert matching_filters(compiled.filters, "a.x") == compiled.filters
-    assert matching_filters(compiled.filters, "c.x") == (EVERY_EVENT,)
+    assert passed_filters(compiled.filters, "a.x", {}) == compiled.filters
+    assert passed_filters(compiled.filters, "c.x", {}) == (EVERY_EVENT,)
 
 
 def test_wildcards_are_anchored_at_both_ends() -> None:
     compiled = product(rules={"a": {**LITERAL, "when": {"event": "reservation.*"}}})
     own = compiled.filters[1]
-    assert own in matching_filters(compiled.filters, "reservation.created")
-    assert own not in matching_filters(compiled.filters, "my.reservation.created")
+    assert own in passed_filters(compiled.filters, "reservation.created", {})
+    assert own not in passed_filters(compiled.filters, "my.reservation.created", {})
 
 
 def test_a_customers_own_settings_override_the_products_key_by_key() -> None:

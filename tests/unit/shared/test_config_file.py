@@ -74,7 +74,7 @@ def test_an_empty_file_is_an_empty_configuration() -> None:
         ('"05:00"', "5:00", 'c.yaml:5: products.reserve.day_starts_at: a local time is written "HH:MM" in quotes, from "00:00" to "23:59"; did you mean "05:00"?'),
         ("14:00", '"25:00"', 'c.yaml:9: products.reserve.rules.usage-stopped.cutoff: a local time is written "HH:MM" in quotes, from "00:00" to "23:59"'),
         ("kind: absence", "kind: absense", "c.yaml:9: products.reserve.rules.usage-stopped: kind 'absense' is not known; did you mean 'absence'?"),
-        ("kind: absence, ", "", "c.yaml:9: products.reserve.rules.usage-stopped: 'kind' is missing; known here: absence, streak"),
+        ("kind: absence, ", "", "c.yaml:9: products.reserve.rules.usage-stopped: 'kind' is missing; known here: absence, count, decline, streak"),
         ("days: 28, ", "", "c.yaml:8: products.reserve.rules.onboarding: 'days' is missing"),
         ("send: [cs-slack]", "send: [cs-slak]", "c.yaml:12: products.reserve.playbooks[0].send: no channel 'cs-slak'; did you mean 'cs-slack'?"),
         ("closed_weekdays: [mon]", "closed_weekdays: [monn, xyz]", "c.yaml:6: products.reserve.calendar.closed_weekdays: 'xyz' is no weekday; use mon tue wed thu fri sat sun"),
