@@ -6,9 +6,9 @@
 import fnmatch
 from collections.abc import Iterator, Mapping
 from datetime import date, time, timedelta
-from typing import Annotated, Literal
+from typing import Annotated
 
-from pydantic import AfterValidator, Field, field_validator, model_validator
+from pydantic import AfterValidator, field_validator, model_validator
 
 from shared.conditions import CONDITION_OPERATORS, check_condition
 from shared.config_calls import (
@@ -21,6 +21,7 @@ from shared.config_calls import (
     QuietDaysSection,
     TaskSection,
 )
+from shared.config_channels import Channel, EmailChannel, SlackChannel, Timing, WebhookChannel
 from shared.config_rules import (
     AbsenceRuleSection,
     CountRuleSection,
@@ -29,7 +30,6 @@ from shared.config_rules import (
     StreakRuleSection,
     When,
 )
-from shared.config_channels import Channel, EmailChannel, SlackChannel, Timing, WebhookChannel
 from shared.config_types import (
     LANGUAGES,
     WEEKDAYS,
