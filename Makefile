@@ -13,6 +13,7 @@ ENGINE ?= $(shell command -v docker || command -v podman)
 UV ?= $(shell command -v uv)
 PYTEST_ARGS ?=
 SEEDS ?= 1000
+REQUESTS ?= 20000
 START ?= 0
 KUSTOMIZE := sigs.k8s.io/kustomize/kustomize/v5@v5.7.1
 COMPOSE_GO := github.com/compose-spec/compose-go/v2/cmd@v2.16.2
@@ -77,6 +78,9 @@ test-simulation: $(READY) ## the simulation's own tests and mutants (long)
 
 simulate: $(READY) ## SEEDS=1000 START=0: the whole pipeline under drawn faults, against the oracle
 	@$(BIN)/python -m tests.simulation --seeds $(SEEDS) --start $(START)
+
+fuzz-api: $(READY) ## REQUESTS=20000: requests generated from the OpenAPI page, valid and not
+	@$(BIN)/python -m tests.generated_requests --requests $(REQUESTS)
 
 check: $(READY) ## style, types and the direction of imports
 	@$(BIN)/ruff check .

@@ -79,9 +79,11 @@ class ErrorBody(BaseModel):
 ERROR_RESPONSES: dict[int | str, dict[str, Any]] = {
     status: {"model": ErrorBody, "description": description}
     for status, description in (
+        (400, "A body that is not JSON."),
         (401, "No API key, an unknown one or a revoked one."),
         (403, "The API key lacks the scope that this takes."),
         (404, "Nothing there, or nothing that this key may see."),
+        (413, "A body of more than a megabyte."),
         (422, "Understood, but not acceptable; the message says which field."),
         (503, "Log or database do not answer; try again after `Retry-After` seconds."),
     )

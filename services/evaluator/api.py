@@ -1,11 +1,12 @@
 """What can be asked about a customer over HTTP: its profile, days, streaks and triggers, as last folded."""
 
+import re
 from datetime import date, datetime, timedelta
 from typing import Annotated, Any
 
 import msgspec
 from fastapi import APIRouter, Depends, Query
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from services.evaluator import reading
 from services.evaluator.partition import decoded
@@ -21,6 +22,17 @@ from shared.http import ERROR_RESPONSES
 DAYS_SHOWN = 90
 DAYS_MAX = 3_660
 TRIGGERS_MAX = 1_000
+_DAY = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
+
+
+def _as_written(value: object) -> object:
+    # Left alone, pydantic takes a bare number for seconds since 1970.
+    if isinstance(value, str) and not _DAY.fullmatch(value):
+        raise ValueError("a day is written 2026-03-02")
+    return value
+
+
+Day = Annotated[date, BeforeValidator(_as_written)]
 
 
 class ReadingParts(msgspec.Struct, frozen=True, kw_only=True):
@@ -127,8 +139,8 @@ def router(parts: ReadingParts) -> APIRouter:
     async def get_days(
         customer_id: str,
         key: Annotated[ApiKey, Depends(key_of)],
-        first_on: Annotated[date | None, Query(alias="from", description="First usage day.")] = None,
-        last_on: Annotated[date | None, Query(alias="to", description="Last usage day, included.")] = None,
+        first_on: Annotated[Day | None, Query(alias="from", description="First usage day.")] = None,
+        last_on: Annotated[Day | None, Query(alias="to", description="Last usage day, included.")] = None,
     ) -> DaysBody:
         """Without `from` and `to`: the last 90 days, today included.
 

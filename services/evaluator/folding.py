@@ -232,6 +232,9 @@ class _Folding:
                 watermark_us=self._partition.watermark_us,
                 excused=excused,
             )
+            if type(message) is ProfileChanged and outcome.state is not None:
+                # A profile may hold what JSON has and the store has not, such as a number of 100 digits.
+                encode_state(outcome.state)
         except Exception as error:
             # Whatever the core cannot take is put aside with its reason; too many stop the partition.
             self._put_aside_poison(record, f"{type(error).__name__}: {error}", key)

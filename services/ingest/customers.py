@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from datetime import date
 from typing import Annotated, Any, Self
 
+import msgspec
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -35,11 +36,15 @@ def _one_line(value: str) -> str:
         raise ValueError(error.message) from error
 
 
-def _not_deep(value: dict[str, Any]) -> dict[str, Any]:
+def _storable(value: dict[str, Any]) -> dict[str, Any]:
     try:
         check_nesting(value)
+        # As the evaluator will keep it with the customer's state.
+        msgspec.msgpack.encode(value)
     except InvalidInput as error:
         raise ValueError(error.message) from error
+    except OverflowError as error:
+        raise ValueError("a whole number of more than 64 bits; send it as text") from error
     return value
 
 
@@ -99,7 +104,7 @@ Closure = Annotated[tuple[Day, Day], AfterValidator(_in_order)]
 Closures = Annotated[tuple[Closure, ...], Field(max_length=CLOSURES_MAX), BeforeValidator(parse_periods)]
 Pause = Annotated[tuple[Day, Day | None], AfterValidator(_in_order), BeforeValidator(parse_pause)]
 Money = Annotated[float, AfterValidator(_not_nan)]
-Properties = Annotated[dict[str, Any], AfterValidator(_not_deep)]
+Properties = Annotated[dict[str, Any], AfterValidator(_storable)]
 
 
 class CalendarBody(BaseModel):

@@ -1,51 +1,20 @@
 """Requests generated from the OpenAPI page, valid and not: no failure of ours, no undocumented answer."""
 
-import asyncio
 import os
-import sys
 from pathlib import Path
 
 import pytest
 
-from tests.serving import Served
+from tests.generated_requests import GROUPS, Group, run_group, whole_service
 
-EXAMPLES = os.environ.get("GENERATED_REQUESTS_EXAMPLES", "8")
-"""Per route and phase; raise it for a long run."""
-
-# What is valid by its schema may be refused all the same: a zone that is none, an instant long ago.
-_OURS = "positive_data_acceptance"
-# A bad item does not fail its batch, and of others' formats we read what we need and not the rest.
-_LENIENT = f"{_OURS},negative_data_rejection"
+EXAMPLES = int(os.environ.get("GENERATED_REQUESTS_EXAMPLES", "8"))
+"""Per route and phase; `make fuzz-api` makes a long run of it."""
 
 
-@pytest.mark.parametrize(
-    ("paths", "excluded_checks", "phases"),
-    [
-        ("^/(v1/customers|healthz|readyz)", _OURS, "examples,coverage,fuzzing"),
-        ("^/v1/events", _LENIENT, "examples,coverage,fuzzing"),
-        ("^/(v1/(?!events|customers)|api|batch|capture|i)", _LENIENT, "examples,fuzzing"),
-    ],
-    ids=["customers", "events", "others"],
-)
-async def test_no_generated_request_brings_ingest_down_or_off_its_description(
-    served: Served, tmp_path: Path, paths: str, excluded_checks: str, phases: str
+@pytest.mark.parametrize("group", GROUPS, ids=[group.name for group in GROUPS])
+async def test_no_generated_request_brings_the_service_down_or_off_its_description(
+    tmp_path: Path, group: Group
 ) -> None:
-    run = await asyncio.create_subprocess_exec(
-        Path(sys.executable).with_name("schemathesis"),
-        "--no-color",
-        "run",
-        f"{served.url}/openapi.json",
-        f"--header=Authorization: Bearer {served.key}",
-        f"--include-path-regex={paths}",
-        f"--exclude-checks={excluded_checks}",
-        f"--max-examples={EXAMPLES}",
-        "--mode=all",
-        f"--phases={phases}",
-        "--continue-on-failure",
-        "--seed=1",
-        cwd=tmp_path,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-    )
-    output, _ = await run.communicate()
-    assert run.returncode == 0, "\n".join(line[:300] for line in output.decode().splitlines())
+    async with whole_service(tmp_path / "data") as (url, key):
+        found = await run_group(group, url=url, key=key, directory=tmp_path, examples=EXAMPLES)
+    assert not found, "\n".join(found)

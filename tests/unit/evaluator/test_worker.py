@@ -352,6 +352,18 @@ async def test_poison_between_good_records_never_stops_anything(tmp_path: Path) 
         assert await p.position() == 3 * folding.POISON_IN_A_ROW_MAX
 
 
+async def test_a_profile_that_no_store_can_hold_is_put_aside_and_the_customer_stays(tmp_path: Path) -> None:
+    async with pipeline(tmp_path) as p:
+        p.at(0, 12)
+        await p.profile("a", name="Sakura")
+        await p.profile("a", name="Momiji", properties={"n": 10**30})
+        await p.use("a")
+        await p.settle()
+        assert [letter.reason for letter in p.dead_letters()] == ["poison"]
+        state = await state_of(p, "a")
+        assert (state.profile.name, bool(state.active)) == ("Sakura", True)
+
+
 async def test_an_event_of_an_unknown_product_is_put_aside(tmp_path: Path) -> None:
     async with pipeline(tmp_path) as p:
         await p.use("a", product="typo")

@@ -274,6 +274,7 @@ async def test_ids_with_any_character_are_put_and_erased(ingest: Ingest, custome
         ([], 400, "a profile is a JSON object"),
         ("{", 400, "a profile is a JSON object"),
         ({"properties": {"x": "x" * 40_000}}, 413, "a profile holds"),
+        ({"properties": {"n": [10**30]}}, 422, "properties: a whole number of more than 64 bits"),
     ],
 )
 async def test_a_bad_profile_is_refused_with_its_field(
