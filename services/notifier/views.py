@@ -1,15 +1,25 @@
 """Tasks and deliveries as the HTTP API shows them."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
 
 from services.notifier.announce import Delivery
 from services.notifier.ledger import HistoryLine
 from services.notifier.outgoing import Attempt
 from services.notifier.tasks import PEERS, Outcome, State, Task
 from shared.clock import rfc3339
+
+
+def _as_text(value: object) -> object:
+    # Left alone, pydantic takes a number for seconds since 1970, or for milliseconds.
+    if isinstance(value, int | float):
+        raise ValueError("an instant is text such as 2026-03-03T10:00:00+09:00")
+    return value
+
+
+Instant = Annotated[AwareDatetime, BeforeValidator(_as_text, json_schema_input_type=AwareDatetime)]
 
 
 class View(BaseModel):
@@ -127,7 +137,7 @@ class Acknowledge(BaseModel):
 class Snooze(Acknowledge):
     """Not now, but then."""
 
-    until: AwareDatetime = Field(description="With an offset, such as 2026-03-03T10:00:00+09:00.")
+    until: Instant = Field(description="With an offset, such as 2026-03-03T10:00:00+09:00.")
     reason: str = Field(default="", max_length=1000)
 
 
@@ -144,8 +154,8 @@ class Replay(BaseModel):
     model_config = ConfigDict(extra="forbid", populate_by_name=True)
     channel: str | None = None
     state: Literal["dead", "delivered", "pending"] | None = None
-    created_from: AwareDatetime | None = Field(default=None, alias="from")
-    created_to: AwareDatetime | None = Field(default=None, alias="to")
+    created_from: Instant | None = Field(default=None, alias="from")
+    created_to: Instant | None = Field(default=None, alias="to")
 
 
 class Replayed(View):
