@@ -16,6 +16,7 @@ from services.commands import (
     dead_letters,
     deliveries,
     demo,
+    discover,
     distributed,
     guard,
     imports,
@@ -44,6 +45,7 @@ app.command("evaluator")(distributed.evaluator)
 app.command("notifier")(distributed.notifier)
 app.command("demo")(demo.demo)
 app.command("backtest")(backtest.backtest)
+app.command("discover")(discover.discover)
 app.command("import")(imports.import_events)
 app.command("import-customers")(imports.import_customers)
 app.command("migrate")(migrate.migrate)

@@ -1,0 +1,1 @@
+"""Which early habits split the customers who stayed from those who left; pure, but for the command itself."""
