@@ -12,7 +12,7 @@ from services.notifier.tasks import Cooling, Peers, Task
 from services.notifier.trouble import DISABLED
 from services.notifier.words import Words
 from services.notifier.zones import instant_of, zone
-from shared.triggers import RESUMED, Reason, Trigger
+from shared.triggers import MISSED_SUFFIX, RESUMED, Reason, Trigger
 
 NAME_CHARS_MAX = 300
 SURE = 0.5
@@ -45,6 +45,13 @@ def type_said(trigger_type: str, words: Words) -> str:
         return words.say("Channel disabled")
     if trigger_type == "onboarding.completed":
         return words.say("Onboarding completed")
+    for ending, said in (
+        (MISSED_SUFFIX, words.say("Goal missed")),
+        (".reached", words.say("Goal reached")),
+        (".declined", words.say("Usage declined")),
+    ):
+        if trigger_type.endswith(ending):
+            return said
     return trigger_type
 
 
@@ -63,6 +70,8 @@ def evidence(task: Task, words: Words) -> tuple[Line, ...]:
     lines = [Line(words.say("Rule"), data.rule)]
     if data.cutoff_at is not None:
         lines.append(Line(words.say("No use"), _miss(task, words)))
+    if data.count is not None and not data.reasons:
+        lines.append(Line(words.say("Counted"), str(data.count)))
     if data.streak.last_active_on is not None:
         lines.append(Line(words.say("Last use"), words.day(data.streak.last_active_on)))
     if data.streak.length:
@@ -216,6 +225,15 @@ def _moved_opening(words: Words, v: dict[str, Any]) -> str:
     )
 
 
+def _decline(words: Words, v: dict[str, Any]) -> str:
+    return words.say(
+        "Used on %(active)s of the last %(days)s open days; before, on %(before)s of as many",
+        active=v["active"],
+        days=v["days"],
+        before=f"{v['active_before'] * v['days'] / v['days_before']:.1f}",
+    )
+
+
 def _short_history(words: Words, v: dict[str, Any]) -> str:
     return words.count("Known for only %(n)s day", "Known for only %(n)s days", int(v["days"]))
 
@@ -229,6 +247,7 @@ _REASONS: dict[str, Callable[[Words, dict[str, Any]], str]] = {
     "customary_break": _customary_break,
     "moved_opening": _moved_opening,
     "short_history": _short_history,
+    "decline": _decline,
 }
 
 

@@ -1,10 +1,12 @@
 """Looks for a difference between the oracle and whatever core comes first on the path, for the mutants."""
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from services.evaluator import engine
-from tests.histories import drawn
+from tests.histories import History, drawn
+from tests.histories_of_rules import counting, edited
 from tests.property.compare import first_difference
 
 STORIES = (
@@ -13,13 +15,15 @@ STORIES = (
 )
 
 
-def finds_a_difference() -> bool:
-    """A few drawn histories, the stories, then some more histories."""
-    return _in_histories(range(25)) or _in_stories() or _in_histories(range(25, 70))
+def finds_a_difference(histories: str) -> bool:
+    """A few drawn histories, the stories, then some more histories; of rules: counts, declines and edits."""
+    if histories == "rules":
+        return _in_histories(counting, range(120)) or _in_histories(edited, range(120))
+    return _in_histories(drawn, range(25)) or _in_stories() or _in_histories(drawn, range(25, 70))
 
 
-def _in_histories(seeds: range) -> bool:
-    return any(first_difference(h.section, h.log) is not None for h in map(drawn, seeds))
+def _in_histories(draw: Callable[[int], History], seeds: range) -> bool:
+    return any(first_difference(h.section, h.log) is not None for h in map(draw, seeds))
 
 
 def _in_stories() -> bool:
@@ -29,7 +33,7 @@ def _in_stories() -> bool:
     return pytest.main(["-q", "-x", "-p", "no:cacheprovider", "-k", "not oracle", *stories]) != 0
 
 
-def main() -> None:
+def main(histories: str) -> None:
     """Exit status 3: a difference was found; 4: none."""
     print("core:", engine.__file__, flush=True)
-    sys.exit(3 if finds_a_difference() else 4)
+    sys.exit(3 if finds_a_difference(histories) else 4)

@@ -1,26 +1,10 @@
 """The properties must be able to fail: each small wrong in a copy of the core is found by some of them."""
 
-import os
-import shutil
-import subprocess
-import sys
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
-FOUND, NOT_FOUND = 3, 4
-
-
-class Mutant(NamedTuple):
-    """`wrong` in the place of `right`, once, in a module of the core."""
-
-    name: str
-    module: str
-    right: str
-    wrong: str
-
+from tests.property.mutants import NOT_FOUND, Mutant, copy_of_the_core, is_found, probe
 
 MUTANTS = (
     Mutant(
@@ -160,41 +144,10 @@ MUTANTS = (
 )
 
 
-def copy_of_the_core(to: Path) -> Path:
-    """The evaluator and what it imports, under `to`."""
-    ignored = shutil.ignore_patterns("__pycache__")
-    shutil.copytree(ROOT / "services" / "evaluator", to / "services" / "evaluator", ignore=ignored)
-    shutil.copytree(ROOT / "shared", to / "shared", ignore=ignored)
-    shutil.copy(ROOT / "services" / "__init__.py", to / "services" / "__init__.py")
-    return to
-
-
-def probe(core: Path) -> int:
-    """Runs the probe against the core under `core`, in a process of its own."""
-    start = (
-        f"import sys; sys.path[:0] = [{str(core)!r}, {str(ROOT)!r}]\n"
-        "from tests.property.probe import main; main()"
-    )
-    environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1", "UT_HISTORIES": "0"}
-    run = subprocess.run(
-        [sys.executable, "-c", start], cwd=core, env=environment, capture_output=True, text=True, timeout=120
-    )
-    assert f"core: {core}" in run.stdout, run.stdout + run.stderr
-    if run.returncode not in (FOUND, NOT_FOUND):
-        assert "services/evaluator" in run.stderr, run.stderr  # the core itself stumbled: that is found, too
-        return FOUND
-    return run.returncode
-
-
 @pytest.mark.parametrize("mutant", MUTANTS, ids=[mutant.name.replace(" ", "-") for mutant in MUTANTS])
 def test_a_small_wrong_in_the_core_is_found(mutant: Mutant, tmp_path: Path) -> None:
-    core = copy_of_the_core(tmp_path)
-    module = core / "services" / "evaluator" / f"{mutant.module}.py"
-    source = module.read_text()
-    assert source.count(mutant.right) == 1, f"{module.name} has changed: write this mutant anew"
-    module.write_text(source.replace(mutant.right, mutant.wrong))
-    assert probe(core) == FOUND
+    assert is_found(mutant, tmp_path, "drawn")
 
 
 def test_nothing_is_found_in_the_core_as_it_is(tmp_path: Path) -> None:
-    assert probe(copy_of_the_core(tmp_path)) == NOT_FOUND
+    assert probe(copy_of_the_core(tmp_path), "drawn") == NOT_FOUND

@@ -43,7 +43,14 @@ class Diary:
         return to_us(datetime.fromisoformat(local).replace(tzinfo=ZoneInfo(self.zone)))
 
     def use(
-        self, occurred: str, *, read: str | None = None, event: str = "used", backfill: bool = False
+        self,
+        occurred: str,
+        *,
+        read: str | None = None,
+        event: str = "used",
+        backfill: bool = False,
+        id: str = "",
+        **properties: Any,
     ) -> None:
         """A use at a local time, read at once or later; a bare date is a use known by its day."""
         by_day = len(occurred) == 10
@@ -52,12 +59,13 @@ class Diary:
             Event(
                 product="reserve",
                 customer_id="c-17",
-                event_id="e",
+                event_id=id or f"{occurred} {event}",
                 event=event,
                 occurred_us=None if by_day else self.us(occurred),
                 occurred_on=date.fromisoformat(occurred) if by_day else None,
                 received_us=read_us,
                 backfill=backfill,
+                properties=properties,
             ),
             read_us,
         )
