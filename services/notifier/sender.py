@@ -154,7 +154,7 @@ class Sender:
             claimed = await claim_due(connection, self._sections, self._paces, room, now_us)
         self._forget(sent)
         hit("notifier.claimed")
-        self._recorded = claimed.states
+        self._recorded = claimed.states or self._recorded  # not read where nothing was due
         self._states |= claimed.states
         self._more, self._again_us = claimed.more, claimed.again_us
         return claimed.parcels

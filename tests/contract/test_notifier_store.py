@@ -458,3 +458,75 @@ async def test_a_cohort_is_counted_in_its_index(database: Database, query: Selec
         explain = "EXPLAIN QUERY PLAN" if connection.dialect.name == "sqlite" else "EXPLAIN"
         plan = "\n".join(str(row) for row in await connection.execute(text(f"{explain} {said}")))
     assert "customers_judged" in plan
+
+
+# Channels that keep an interval, and messages that can be changed
+
+
+async def book(database: Database, now_us: int) -> bool:
+    async with database.begin() as connection:
+        return await channel_rows.book(connection, "phone", now_us=now_us, until_us=now_us + 10)
+
+
+async def test_a_place_is_booked_once_until_it_is_over(database: Database) -> None:
+    assert [await book(database, NOON + n) for n in (0, 0, 9, 10, 19, 20)] == [
+        True,
+        False,
+        False,
+        True,
+        False,
+        True,
+    ]
+
+
+async def test_of_two_who_book_at_once_one_gets_it(database: Database) -> None:
+    booked = await asyncio.gather(*(book(database, NOON) for _ in range(5)))
+    assert sorted(booked) == [False] * 4 + [True]
+
+
+async def test_a_disabled_channel_cannot_be_booked_and_a_failing_one_is_woken(database: Database) -> None:
+    failing = ChannelState(channel="phone", failure_count=7, rests_until_us=NOON + HOUR)
+    async with database.begin() as connection:
+        await channel_rows.put(connection, ChannelState(channel="cs-slack", disabled_us=NOON, reason="410"))
+        await channel_rows.put(connection, failing)
+        await channel_rows.wake(connection, ["cs-slack", "phone", "never-seen"])
+        assert not await channel_rows.book(connection, "cs-slack", now_us=NOON, until_us=NOON + 10)
+        found = await channel_rows.locked(connection, ["phone", "new"])
+    assert found == {"phone": ChannelState(channel="phone"), "new": ChannelState(channel="new")}
+
+
+async def test_what_waits_is_claimed_by_name_and_by_nobody_else(database: Database) -> None:
+    await take(database, *(stop(f"c-{n}") for n in range(5)))
+    async with database.begin() as connection:
+        waiting = await outgoing.waiting(connection, "phone", now_us=NOON, count_max=4)
+        assert [(one.kind, one.reference) for one in waiting] == [("opened", "")] * 4
+        ids = [one.id for one in waiting[1:3]]
+        claims = await outgoing.claim_these(connection, "phone", ids, now_us=NOON, lease_us=MINUTE)
+        again = await outgoing.claim_these(connection, "phone", ids, now_us=NOON, lease_us=MINUTE)
+    assert ({claim.delivery.id for claim in claims}, again) == (set(ids), [])
+
+
+async def test_an_end_finds_the_message_whose_name_became_known_after_it(database: Database) -> None:
+    first = stop("c-1")
+    await take(database, first, stop("c-2"))
+    sending = {d.id: d for d in await claimed(database, room={"phone": 2})}
+    await take(database, resumption(first), now_us=NOON + 1)
+    for delivery in sending.values():
+        lease_us = delivery.lease_until_us or 0
+        await record(
+            database,
+            Mark(
+                delivery_id=delivery.id,
+                lease_until_us=lease_us,
+                state="delivered",
+                delivered_us=NOON + 2,
+                reference="C1/1",
+            ),
+        )
+    (end,) = await claimed(database, now_us=NOON + HOUR, room={"phone": 9})
+    assert (end.kind, end.reference) == ("closed", "C1/1")
+    async with database.read() as connection:
+        shown = await outgoing.shown(connection, "phone", "C1/1")
+        assert await outgoing.shown(connection, "phone", "") == []
+    assert {claim.delivery.customer_id for claim in shown} == {"c-1", "c-2"}
+    assert {claim.delivery.kind for claim in shown} == {"opened"}

@@ -1,15 +1,18 @@
 """Phone and task tools by preset, through the whole notifier: made, found again, closed."""
 
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import update
 
 from services.notifier.channels.http import Answer
 from services.notifier.tasks import acknowledge, finish
+from shared import schema
 from shared.config import Config
 from tests.integration.notifier.world import World, world
-from tests.unit.notifier.cases import resumption, stop
+from tests.unit.notifier.cases import HOUR, resumption, stop
 from tests.unit.notifier.presets import WITH
 
 MADE = Answer(status=201, body=b'{"id": "512"}')
@@ -110,3 +113,24 @@ async def test_a_tool_that_refuses_everything_is_given_a_rest(tmp_path: Path, st
         here.receivers.scripts.clear()
         await here.after(seconds=2)
         assert {d.state for d in await here.deliveries()} == {"delivered"}
+
+
+async def test_a_probe_that_succeeds_while_nothing_else_is_due_ends_the_trouble(tmp_path: Path) -> None:
+    async with world(tmp_path, with_tool()) as here:
+        here.receivers.will_answer("hubapi", *[Answer(status=500)] * 5)
+        await here.read(*(stop(f"c-{n}") for n in range(5)))
+        await here.send()
+        here.clock.advance(timedelta(seconds=7))
+        sender = here.notifier.sender
+        (probe,) = await sender.claim()
+        async with here.database.begin() as connection:
+            await connection.execute(
+                update(schema.deliveries)
+                .where(schema.deliveries.c.lease_until_us.is_(None))
+                .values(next_attempt_us=here.clock.now_us() + HOUR)
+            )
+        assert await sender.claim() == ()
+        await sender.deliver(probe)
+        await sender.record()
+        ((_, disabled_us, _, failure_count, rests_until_us),) = await here.rows("channel_states")
+        assert (disabled_us, failure_count, rests_until_us) == (None, 0, None)
