@@ -93,7 +93,8 @@ async def receipt_of(database: Database, product: str, receipt_id: str) -> Recei
 async def _keep(connection: AsyncConnection, receipt: Receipt) -> None:
     e = schema.erasures
     # The same record may stand in the log twice; then the first one found what there was.
-    if await connection.scalar(select(e.c.receipt_id).where(e.c.receipt_id == receipt.receipt_id)) is None:
+    known = await connection.execute(select(e.c.receipt_id).where(e.c.receipt_id == receipt.receipt_id))
+    if known.scalar_one_or_none() is None:
         await connection.execute(insert(e).values(msgspec.structs.asdict(receipt)))
 
 
