@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from shared.conditions import Condition
-from shared.config_types import Duration, Holidays, Section, TimeZone, Weekdays, Window
+from shared.config_types import Duration, Holidays, LocalTime, Section, TimeZone, Weekdays, Window
 
 
 class GuardSection(Section):
@@ -119,7 +119,11 @@ class QuietDaysSection(Section):
 
 
 class CsmSection(Section):
-    """A customer success manager; at work within `hours`, but on no `days_off` and `quiet_days`."""
+    """A customer success manager; at work within `hours`, but on no `days_off` and `quiet_days`.
+
+    Of more calls than `calls_per_day_max` the most surprising are handed out one by one, the others in one
+    digest a day, at `digest_at` or half an hour after the first of them.
+    """
 
     name: str
     email: str | None = None
@@ -128,6 +132,8 @@ class CsmSection(Section):
     hours: Window = "09:00-18:00"
     days_off: Weekdays = ()
     quiet_days: QuietDaysSection = QuietDaysSection()
+    calls_per_day_max: int | None = Field(default=None, ge=1, le=1000)
+    digest_at: LocalTime | None = None
     backup: str | None = None
     lead: str | None = None
     language: Literal["ja", "en"] = "en"

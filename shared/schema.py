@@ -317,6 +317,21 @@ Index(
 )
 Index("outages_product", outages.c.product, outages.c.opened_us)
 
+call_days = Table(  # how many calls a CSM with a limit has been handed on a day
+    "call_days",
+    metadata,
+    Column("id", Text, primary_key=True),  # the CSM and the day in the CSM's zone
+    Column("handed_count", Integer, nullable=False, server_default="0"),
+    Column("digest_us", BigInteger),  # when the calls beyond the limit are told of
+    Column("wake_us", BigInteger),  # next instant at which calls are handed out or put by
+)
+Index(
+    "call_days_wake",
+    call_days.c.wake_us,
+    sqlite_where=call_days.c.wake_us.is_not(None),
+    postgresql_where=call_days.c.wake_us.is_not(None),
+)
+
 channel_states = Table(  # what an endpoint has told us about itself
     "channel_states",
     metadata,
@@ -343,6 +358,7 @@ __all__ = [
     "adopted_products",
     "api_keys",
     "attempts",
+    "call_days",
     "channel_states",
     "customers",
     "deliveries",

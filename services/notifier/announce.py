@@ -93,6 +93,8 @@ def mail_of(
             channel = channels.get(name)
             if channel is None or not _is_for(announcement, channel):
                 continue
+            if _is_beyond(step.task, announcement, channel):
+                continue
             before = [d for d in earlier if d.channel == name]
             if announcement.kind == "closed" and not any(d.was_seen for d in before):
                 continue  # Who never heard of the stop need not hear that it is over.
@@ -152,12 +154,21 @@ def _freed(delivery: Delivery, task: Task, now_us: int) -> Delivery:
 def _is_withdrawn(delivery: Delivery, step: Step, channels: Mapping[str, Channel]) -> bool:
     if step.withdraws == "nothing" or delivery.kind in ENDS:
         return False
+    if step.withdraws == "held":
+        return delivery.state == "held"
     channel = channels.get(delivery.channel)
     return step.withdraws == "all" or channel is None or speaks_to_people(channel)
 
 
 def _is_for(announcement: Announcement, channel: Channel) -> bool:
     return announcement.to_people if speaks_to_people(channel) else announcement.to_machines
+
+
+def _is_beyond(task: Task, announcement: Announcement, channel: Channel) -> bool:
+    """What is beyond a CSM's calls for the day is told of in one digest, where it would have been a call."""
+    if channel.timing == "at_once":
+        return announcement.kind == "digest"  # It was told when it was known.
+    return task.overflow and announcement.kind == "again"
 
 
 def _superseded(news: Delivery, channel: Channel, before: Sequence[Delivery]) -> list[str]:
@@ -225,6 +236,8 @@ def _first_attempt_us(
     if announcement.kind == "closed":
         # While the stop itself may still be on its way, the news that it is over waits behind it.
         return max([now_us, *(d.lease_until_us for d in before if d.lease_until_us is not None)])
+    if announcement.from_us is not None:
+        return max(now_us, announcement.from_us)
     if announcement.kind == "escalated" or channel.timing == "at_once":
         return now_us
     return max(now_us, task.plan.times.notify_us)

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from services.notifier.contact import Contact
 from services.notifier.listing import Group, Waiting
 from services.notifier.store import decode_task, heard_by
-from services.notifier.tasks import PEERS, Task
+from services.notifier.tasks import DAY, PEERS, Task
 from shared import schema
 
 _t = schema.tasks.c
@@ -84,6 +84,7 @@ async def version(connection: AsyncConnection) -> str:
 _waiting: ColumnElement[str] = case(
     (_t.state == "snoozed", "snoozed"),
     (_t.held.startswith(PEERS), "peers"),
+    (_t.held.startswith(DAY), ""),
     (_t.held.is_not(None), "held"),
     else_="",
 ).label("waiting")

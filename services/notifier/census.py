@@ -5,12 +5,12 @@ from collections.abc import Sequence
 
 import msgspec
 import structlog
-from sqlalchemy import func, select
+from sqlalchemy import and_, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.notifier.parts import NotifierParts
 from services.notifier.rests import first_of
-from services.notifier.tasks import LIVE_STATES, UNTOUCHED_STATES
+from services.notifier.tasks import DAY, LIVE_STATES, UNTOUCHED_STATES
 from shared import schema
 from shared.errors import TransientError
 from shared.metrics import OLDEST_TASK_SECONDS, STOPS_HELD, TASKS_OPEN
@@ -58,8 +58,9 @@ class Census:
 
 
 async def _counts(connection: AsyncConnection) -> list[Count]:
+    is_held = and_(_t.held.is_not(None), _t.held.not_like(f"{DAY}%"))
     query = (
-        select(_t.product, _t.state, func.count(), func.count(_t.held), func.min(_t.opened_us))
+        select(_t.product, _t.state, func.count(), func.count().filter(is_held), func.min(_t.opened_us))
         .where(_t.closed_us.is_(None))
         .group_by(_t.product, _t.state)
     )

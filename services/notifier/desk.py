@@ -1,11 +1,12 @@
 """What people do to tasks, and what tasks do by themselves when their time comes."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 import structlog
+from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.notifier import guarding, store
+from services.notifier import allotting, guarding, store
 from services.notifier.folding import warm
 from services.notifier.guard import Outage
 from services.notifier.ledger import Ledger, key_of
@@ -13,12 +14,16 @@ from services.notifier.parts import NotifierParts
 from services.notifier.rests import first_of
 from services.notifier.tasks import Step, Task
 from services.notifier.turns import woken
+from shared.config import Config
 from shared.errors import Conflict, NotFound, TransientError
 
 log = structlog.get_logger()
 
 Decide = Callable[[Task, int], Step]
 """A task and now (microseconds) to what follows; raises Conflict or InvalidInput."""
+
+Advance = Callable[[AsyncConnection, str, Config, int], Awaitable[Ledger]]
+"""Moves something that holds calls on: its id, the configuration and now to what follows."""
 
 DUE_MAX = 200
 WAIT_SECONDS_MIN, WAIT_SECONDS_MAX = 0.05, 1.0
@@ -92,15 +97,21 @@ class Timekeeper:
         async with self._parts.database.read() as connection:
             due_tasks = await store.due_tasks(connection, now_us, DUE_MAX)
             due_outages = await guarding.due(connection, now_us)
+            due_days = await allotting.due(connection, now_us)
         if due_tasks:
             await self._wake(due_tasks, now_us)
         for outage_id in due_outages:
-            async with self._parts.database.begin() as connection:
-                ledger = await guarding.advance(connection, outage_id, self._parts.config, now_us)
-                await store.write(connection, ledger)
-        if due_tasks or due_outages:
+            await self._advance(guarding.advance, outage_id, now_us)
+        for day in due_days:
+            await self._advance(allotting.advance, day, now_us)
+        is_any = bool(due_tasks or due_outages or due_days)
+        if is_any:
             self._on_news()
-        return bool(due_tasks or due_outages)
+        return is_any
+
+    async def _advance(self, advance: Advance, key: str, now_us: int) -> None:
+        async with self._parts.database.begin() as connection:
+            await store.write(connection, await advance(connection, key, self._parts.config, now_us))
 
     async def _wake(self, task_ids: list[str], now_us: int) -> None:
         async with self._parts.database.begin() as connection:
@@ -113,7 +124,7 @@ class Timekeeper:
             await store.write(connection, ledger)
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Looks once a second, and while a cutoff is watched as soon as its next look is due."""
+        """Looks once a second, or as soon as a cutoff that is watched or a day of calls is due."""
         while not stop.is_set():
             self._woken.clear()
             rest_seconds = WAIT_SECONDS_MAX
@@ -127,6 +138,7 @@ class Timekeeper:
 
     async def _rest_seconds(self) -> float:
         async with self._parts.database.read() as connection:
-            wake_us = await guarding.next_wake_us(connection)
-        left_us = WAIT_SECONDS_MAX * 1_000_000 if wake_us is None else wake_us - self._parts.clock.now_us()
-        return min(max(left_us / 1_000_000, WAIT_SECONDS_MIN), WAIT_SECONDS_MAX)
+            wakes = [await guarding.next_wake_us(connection), await allotting.next_wake_us(connection)]
+        now_us = self._parts.clock.now_us()
+        left = [(wake_us - now_us) / 1_000_000 for wake_us in wakes if wake_us is not None]
+        return max(min([WAIT_SECONDS_MAX, *left]), WAIT_SECONDS_MIN)

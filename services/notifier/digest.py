@@ -37,6 +37,12 @@ def slack_digest(entries: Sequence[Entry], setting: Setting) -> SlackMessage:
     """Every announcement in one line, the calls of each CSM together; what has no room is counted."""
     words = setting.words
     title = words.count("%(n)s call", "%(n)s messages about calls", len(entries))
+    if all(kind == "digest" for kind, _, _, _ in entries):
+        title = words.count(
+            "%(n)s more call than today has room for",
+            "%(n)s more calls than today has room for",
+            len(entries),
+        )
     ordered = sorted(entries, key=lambda entry: entry[3] or "")
     blocks: list[Block] = [HeaderBlock(text=PlainTextObject(text=title, emoji=False))]
     left = len(entries)

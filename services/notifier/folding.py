@@ -1,5 +1,6 @@
 """Folds triggers into a ledger: each opens a task, updates or closes one, or is noted under one. Pure."""
 
+from services.notifier.capacity import day_of
 from services.notifier.cooling import cooled, cools_under, ended
 from services.notifier.guard import counted, outage_id, taken_back
 from services.notifier.ledger import Ledger, key_of
@@ -31,7 +32,7 @@ def _open(ledger: Ledger, trigger: Trigger, value: bytes, plan: Plan, now_us: in
         step = cooled(cool[0], trigger, cool[1], now_us)
     else:
         noted = _noted_until_now(ledger, trigger, now_us) if same is None else ()
-        step = raised(same, trigger, plan, now_us, held=held, earlier=noted)
+        step = raised(same, trigger, plan, now_us, held=held or day_of(plan, plan.owner), earlier=noted)
         ledger.move(noted, step.task.id)
     ledger.learn(trigger, value, step.task.id, now_us)
     ledger.take(step, now_us)
@@ -45,7 +46,8 @@ def warm(ledger: Ledger, task: Task, config: Config, now_us: int) -> None:
     plan = plan_for(cooling.trigger, config, now_us) or planned_anew(task.plan, now_us)
     same = _live_task(ledger, cooling.trigger)
     ledger.take(ended(task, now_us), now_us)
-    step = raised(same, cooling.trigger, plan, now_us, earlier=cooling.raised)
+    held = day_of(plan, plan.owner)
+    step = raised(same, cooling.trigger, plan, now_us, held=held, earlier=cooling.raised)
     ledger.move(cooling.raised, step.task.id)
     ledger.take(step, now_us)
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import msgspec
 
 from services.notifier.announce import Delivery, changes, face, mail_of
+from services.notifier.capacity import settled_us
 from services.notifier.guard import Outage, outage_id
 from services.notifier.tasks import Note, Raised, Step, Task
 from shared.config import Channel
@@ -69,6 +70,7 @@ class Ledger:
         self.history: list[HistoryLine] = []
         self.triggers: list[KnownTrigger] = []
         self.moved: dict[str, str] = {}
+        self.days: dict[str, int] = {}
 
     @property
     def is_empty(self) -> bool:
@@ -76,6 +78,10 @@ class Ledger:
 
     def task(self, task_id: str) -> Task | None:
         return self._tasks.get(task_id)
+
+    @property
+    def tasks(self) -> list[Task]:
+        return list(self._tasks.values())
 
     def live(self, key: Key) -> list[Task]:
         """The open tasks of a customer and rule: one a type of trigger."""
@@ -113,6 +119,7 @@ class Ledger:
         if before is not task:
             self._put(task)
             self.changed[task.id] = task
+            self._await_day(task)
         self.history += [HistoryLine(task_id=task.id, at_us=now_us, note=note) for note in step.notes]
         if step.withdraws == "nothing" and not (step.announcements or step.frees or is_new_face):
             return
@@ -143,6 +150,12 @@ class Ledger:
         """The outage that holds the call of this stop; None where it may go out."""
         outage = self.outages.get(outage_id(trigger) or "")
         return outage.id if outage is not None and outage.is_holding else None
+
+    def _await_day(self, task: Task) -> None:
+        """A call that waits to be one of a CSM's day has that day looked at when it is settled."""
+        if task.held is not None and task.holder == "day":
+            at_us = settled_us(task)
+            self.days[task.held] = min(at_us, self.days.get(task.held, at_us))
 
     def _put(self, task: Task) -> None:
         if task.id not in self._tasks:

@@ -133,13 +133,14 @@ def _reference() -> ColumnElement[str]:
 async def waiting(connection: AsyncConnection, channel: str, *, now_us: int, count_max: int) -> list[Waiting]:
     """What is due on a channel, new announcements before ends, the longest due first."""
     query = (
-        select(_d.id, _d.kind, _reference())
+        select(_d.id, _d.kind, _reference(), schema.tasks.c.owner)
+        .select_from(schema.deliveries.outerjoin(schema.tasks, schema.tasks.c.id == _d.task_id))
         .where(_d.channel == channel, _d.next_attempt_us <= now_us)
         .order_by(_is_end(), _d.next_attempt_us, _d.id)
         .limit(count_max)
     )
     rows = await connection.execute(query)
-    return [Waiting(id=row.id, kind=row.kind, reference=row.reference) for row in rows]
+    return [Waiting(id=row.id, kind=row.kind, reference=row.reference, owner=row.owner or "") for row in rows]
 
 
 async def shown(connection: AsyncConnection, channel: str, reference: str) -> list[Claim]:

@@ -41,7 +41,10 @@ class Times(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What is to be done about one trigger. `problems` are codes shown to operator and CSM."""
+    """What is to be done about one trigger. `problems` are codes shown to operator and CSM.
+
+    `is_limited`: the owner gets so many such calls a day and no more.
+    """
 
     kind: str
     title: dict[str, str]
@@ -52,6 +55,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     times: Times
     escalations: tuple[Escalation, ...] = ()
     rest: Rest | None = None
+    is_limited: bool = False
     problems: tuple[str, ...] = ()
 
 

@@ -3,6 +3,7 @@
 from typing import Any
 
 from services.notifier.announce import ENDS, Delivery, speaks_to_people
+from services.notifier.capacity import at_work
 from services.notifier.channels import Result
 from services.notifier.contact import Contact, next_contact
 from services.notifier.outgoing import Claim, Mark, MarkState
@@ -43,7 +44,9 @@ def _opens_us(task: Task, delivery: Delivery, channel: Channel, now_us: int) -> 
 
 
 def _contact_of(delivery: Delivery, task: Task) -> Contact:
-    """A call has to reach the customer; the word that nobody took it, whoever it is for."""
+    """A call has to reach the customer; a digest its CSM, the word that nobody took it whoever it is for."""
+    if delivery.kind == "digest":
+        return at_work(task.plan.contact)
     if delivery.kind != "escalated":
         return task.plan.contact
     hears = (step.hours for step in task.plan.escalations if step.to == delivery.addressee)

@@ -86,6 +86,8 @@ def titled(kind: Kind, task: Task, words: Words) -> str:
             return words.say("Nobody has taken it: %(title)s", title=title)
         case "woken":
             return words.say("Reminder: %(title)s", title=title)
+        case "digest":
+            return words.say("Beyond today's calls: %(title)s", title=title)
         case _:
             return title
 

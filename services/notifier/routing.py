@@ -61,6 +61,7 @@ def plan_for(trigger: Trigger, config: Config, now_us: int) -> Plan | None:
         times=times,
         escalations=escalations,
         rest=_rest(playbook),
+        is_limited=playbook.task.kind == "call" and _has_limit(config.csms.get(owner or "")),
         problems=(*problems, *more, *missing),
     )
 
@@ -140,6 +141,10 @@ def _rest(playbook: PlaybookSection) -> Rest | None:
         within_us=damping.within // _MICROSECOND,
         wait_us=damping.wait // _MICROSECOND,
     )
+
+
+def _has_limit(csm: CsmSection | None) -> bool:
+    return csm is not None and csm.calls_per_day_max is not None
 
 
 def _at_work(contact: Contact, csm: CsmSection | None) -> Contact:

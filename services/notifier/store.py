@@ -9,7 +9,7 @@ from functools import lru_cache
 from typing import Any
 
 import msgspec
-from sqlalchemy import Insert, RowMapping, Select, Table, and_, bindparam, insert, or_, select, update
+from sqlalchemy import Insert, RowMapping, Select, Table, and_, bindparam, case, insert, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -192,6 +192,7 @@ async def write(connection: AsyncConnection, ledger: Ledger) -> None:
     """Everything the ledger has to say, in a handful of statements however long it is."""
     await _write_tasks(connection, ledger.changed.values())
     await _write_triggers(connection, ledger.triggers)
+    await _await_days(connection, ledger.days)
     await _move_triggers(connection, ledger.moved)
     await _write_history(connection, ledger.history)
     d = schema.deliveries
@@ -241,6 +242,19 @@ async def _write_triggers(connection: AsyncConnection, triggers: Sequence[KnownT
     ]
     if rows:
         await connection.execute(insert(schema.task_triggers), rows)
+
+
+async def _await_days(connection: AsyncConnection, days: Mapping[str, int]) -> None:
+    """Has each CSM's day looked at when a call of it is settled, or before where that is planned already."""
+    rows = [{"id": key, "wake_us": wake_us, "handed_count": 0} for key, wake_us in sorted(days.items())]
+    if not rows:
+        return
+    y, made = schema.call_days.c, insert_into(connection, schema.call_days)
+    sooner = made.excluded.wake_us
+    earliest = case((or_(y.wake_us.is_(None), y.wake_us > sooner), sooner), else_=y.wake_us)
+    await connection.execute(
+        made.on_conflict_do_update(index_elements=["id"], set_={"wake_us": earliest}), rows
+    )
 
 
 async def _move_triggers(connection: AsyncConnection, moved: Mapping[str, str]) -> None:

@@ -21,7 +21,7 @@ State = Literal["open", "notified", "acknowledged", "snoozed", "done", "cancelle
 Outcome = Literal[
     "reached", "no_answer", "legitimate_absence", "product_problem", "churn_risk", "false_alarm"
 ]
-Announced = Literal["opened", "again", "escalated", "woken", "unverified", "closed"]
+Announced = Literal["opened", "again", "escalated", "woken", "unverified", "digest", "closed"]
 
 OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
 LIVE_STATES: tuple[State, ...] = ("open", "notified", "acknowledged", "snoozed")
@@ -30,6 +30,9 @@ UNTOUCHED_STATES: tuple[State, ...] = ("open", "notified")
 SYSTEM = "system"
 PEERS = "peers:"
 """Before the outage in a task's `held`: it waits for the days after a common cause, and says so."""
+
+DAY = "day:"
+"""Before a CSM's day in a task's `held`: it is still to be seen whether it is one of that day's calls."""
 
 NOTE_CHARS_MAX = 4_000
 SNOOZE_US_MAX = 92 * 86_400_000_000
@@ -60,6 +63,7 @@ class Cooling(msgspec.Struct, frozen=True, kw_only=True):
 class Task(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What somebody is asked to do; `id` is that of the trigger that opened it, `trigger` the latest.
 
+    `overflow`: it is beyond its owner's calls for the day, told of in a digest and not one by one.
     `returns_us`: when the customer came back by itself, before anybody had called.
     """
 
@@ -85,8 +89,16 @@ class Task(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     held: str | None = None
     peers: Peers | None = None
     cooling: Cooling | None = None
+    overflow: bool = False
     returns_us: tuple[int, ...] = ()
     unverified: bool = False
+
+    @property
+    def holder(self) -> Literal["outage", "peers", "day"] | None:
+        """Why it does not go out yet; None where it may."""
+        if self.held is None:
+            return None
+        return "peers" if self.held.startswith(PEERS) else "day" if self.held.startswith(DAY) else "outage"
 
     @property
     def product(self) -> str:
@@ -118,7 +130,7 @@ class Task(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     @property
     def escalates_us(self) -> int | None:
         """When the next one hears of it; None: never, or not any more."""
-        if self.state not in UNTOUCHED_STATES:
+        if self.state not in UNTOUCHED_STATES or self.overflow:
             return None
         left = self.plan.times.escalate_us[self.escalated_count :]
         return left[0] if left else None
@@ -145,12 +157,13 @@ class Note(msgspec.Struct, frozen=True, kw_only=True):
 class Announcement(msgspec.Struct, frozen=True, kw_only=True):
     """Something to be told. Machines get facts alone, with the trigger's own id; people also get nudges.
 
-    `to`: a CSM who is told though the task is not theirs.
+    `to`: a CSM who is told though the task is not theirs. `from_us`: not before then.
     """
 
     kind: Announced
     trigger: Trigger
     to: str | None = None
+    from_us: int | None = None
     to_people: bool = True
     to_machines: bool = True
 
@@ -158,14 +171,14 @@ class Announcement(msgspec.Struct, frozen=True, kw_only=True):
 class Step(msgspec.Struct, frozen=True, kw_only=True):
     """The task after a change and what follows; `task is` the old one where nothing changed.
 
-    `withdraws`: whose messages must not go out any more if they have not yet. `frees`: messages that
-    were held may go out now.
+    `withdraws`: whose messages must not go out any more if they have not yet; `held`: those that are held.
+    `frees`: messages that were held may go out now.
     """
 
     task: Task
     notes: tuple[Note, ...] = ()
     announcements: tuple[Announcement, ...] = ()
-    withdraws: Literal["nothing", "people", "all"] = "nothing"
+    withdraws: Literal["nothing", "held", "people", "all"] = "nothing"
     frees: bool = False
 
 

@@ -8,6 +8,7 @@ from typing import Literal
 
 import msgspec
 
+from services.notifier.capacity import day_of
 from services.notifier.plans import Plan, planned_anew
 from services.notifier.tasks import (
     PEERS,
@@ -155,8 +156,11 @@ def waits(task: Task, stopped_count: int, cohort_count: int, now_us: int) -> Ste
 def freed(task: Task, now_us: int, *, actor: str, unverified: bool, is_told: bool) -> Step:
     """The outage guard lets a call go. `is_told`: it was held long enough to be worth a line in the trail."""
     plan = planned_anew(task.plan, now_us)
-    free = altered(task, now_us, held=None, unverified=unverified, plan=plan)
-    return Step(task=free, notes=(Note(change="released", actor=actor),) if is_told else (), frees=True)
+    # Whoever has a limit a day gets it as one of that day's calls.
+    held = day_of(plan, task.owner)
+    free = altered(task, now_us, held=held, unverified=unverified, plan=plan)
+    notes = (Note(change="released", actor=actor),) if is_told else ()
+    return Step(task=free, notes=notes, frees=held is None)
 
 
 def _back(task: Task, now_us: int) -> Step:

@@ -8,7 +8,7 @@ from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Fiel
 from services.notifier.announce import Delivery
 from services.notifier.ledger import HistoryLine
 from services.notifier.outgoing import Attempt
-from services.notifier.tasks import PEERS, Outcome, State, Task
+from services.notifier.tasks import Outcome, State, Task
 from shared.clock import rfc3339
 
 
@@ -61,8 +61,10 @@ class TaskView(View):
     closed_by: str | None
     cancelled: Literal["resumed", "retracted"] | None
     unverified: bool
-    held: Literal["outage", "peers"] | None = Field(
-        description="Why it waits: the product may be down, or many like customers stopped with it."
+    overflow: bool = Field(description="Beyond its owner's calls for the day: told of in a digest alone.")
+    held: Literal["outage", "peers", "day"] | None = Field(
+        description="Why it waits: the product may be down, many like customers stopped with it, or it is yet"
+        " to be seen whether it is one of its owner's calls for the day."
     )
     cooling_until: str | None = Field(
         description="The customer stopped again too soon after this task; it is called then if still silent."
@@ -200,7 +202,8 @@ def task_values(task: Task) -> dict[str, Any]:
         "closed_by": task.closed_by,
         "cancelled": task.cancelled,
         "unverified": task.unverified,
-        "held": None if task.held is None else "peers" if task.held.startswith(PEERS) else "outage",
+        "held": task.holder,
+        "overflow": task.overflow,
         "cooling_until": _at(task.cooling.until_us if task.cooling is not None else None),
         "problems": list(plan.problems),
         "trigger": msgspec.to_builtins(task.trigger),

@@ -300,6 +300,8 @@ def _its_deliveries(world: World, trigger: Trigger, task: Task | None) -> Iterat
         if not isinstance(world.plan.config.channels[channel], WebhookChannel):
             continue  # People get one message that says how things are, machines every fact.
         rows = world.disk.look("SELECT state FROM deliveries WHERE id = ?", f"{trigger.id}.{channel}")
+        if task is not None and task.overflow:
+            continue  # Beyond its CSM's calls for the day: what was not sent is not sent any more.
         if not rows:
             yield f"{trigger.id} was never meant for {channel}"
         elif (

@@ -325,7 +325,8 @@ class NotifierService(Service):
         return self._is_past(self._next_delivery_us()) and await self.sender.step()
 
     async def _wake(self) -> bool:
-        return self._due("tasks", "wake_us") and await self.timekeeper.step()
+        is_due = self._due("tasks", "wake_us") or self._due("call_days", "wake_us")
+        return is_due and await self.timekeeper.step()
 
     def _due(self, table: str, column: str) -> bool:
         return self._is_past(self._next_us(table, column))
@@ -350,4 +351,4 @@ class NotifierService(Service):
         return at_us
 
     def _timekeeper_rest(self) -> float:
-        return self._until(self._next_us("tasks", "wake_us"))
+        return min(self._until(self._next_us(table, "wake_us")) for table in ("tasks", "call_days"))

@@ -11,7 +11,7 @@ from services.notifier.guard import SILENCE, outage_id
 from services.notifier.ledger import HistoryLine
 from services.notifier.listing import Opening, opening_of
 from services.notifier.render import dialled
-from services.notifier.tasks import PEERS, SYSTEM, Outcome, Task
+from services.notifier.tasks import SYSTEM, Outcome, Task
 from services.notifier.words import Words
 from services.notifier.zones import instant_of, local_day, zone
 from shared.config import CsmSection
@@ -90,9 +90,12 @@ def badges(task: Task, words: Words, csms: Mapping[str, CsmSection]) -> tuple[tu
         found.append(("taken", words.say("in hand: %(name)s", name=by)))
     if task.escalated_us is not None and task.state in ("open", "notified"):
         found.append(("escalated", words.say("escalated")))
-    if task.held is not None:
-        is_common = task.held.startswith(PEERS)
-        found.append(("held", words.say("waits: common cause?") if is_common else words.say("held: outage?")))
+    if task.holder == "peers":
+        found.append(("held", words.say("waits: common cause?")))
+    if task.holder == "outage":
+        found.append(("held", words.say("held: outage?")))
+    if task.overflow and task.is_live:
+        found.append(("overflow", words.say("beyond today's calls")))
     if task.unverified:
         found.append(("unverified", words.say("unverified")))
     if task.plan.problems:
@@ -213,6 +216,7 @@ def trail_line(
         "expired": words.say("Expired untouched"),
         "held": words.say("Held by the outage guard"),
         "waits": words.say("Waits: many fell silent at once"),
+        "beyond_limit": words.say("Left for the digest: beyond the calls of the day"),
         "stopped_again": words.say("Stopped again, too soon for another call"),
         "released": words.say("Released"),
     }
