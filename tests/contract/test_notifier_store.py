@@ -10,9 +10,10 @@ import msgspec
 import pytest
 from sqlalchemy import Select, insert, select, text, update
 
-from services.notifier import board, channel_rows, cohorts, guarding, outgoing, sent, store
+from services.notifier import allotting, board, channel_rows, cohorts, guarding, outgoing, sent, store
 from services.notifier.announce import Delivery
 from services.notifier.board import TaskFilter
+from services.notifier.capacity import SETTLE_US
 from services.notifier.folding import take_trigger, warm
 from services.notifier.ledger import Ledger
 from services.notifier.outgoing import Attempt, Mark
@@ -20,6 +21,7 @@ from services.notifier.resting import ChannelState
 from services.notifier.sent import DeliveryFilter
 from services.notifier.tasks import acknowledge, finish, snooze
 from shared import schema
+from shared.config import Config
 from shared.database import Database, open_postgres, open_sqlite
 from shared.erasure import erase_tasks
 from shared.errors import Fenced
@@ -530,3 +532,28 @@ async def test_an_end_finds_the_message_whose_name_became_known_after_it(databas
         assert await outgoing.shown(connection, "phone", "") == []
     assert {claim.delivery.customer_id for claim in shown} == {"c-1", "c-2"}
     assert {claim.delivery.kind for claim in shown} == {"opened"}
+
+
+async def test_a_csms_day_is_looked_at_at_the_earliest_of_its_calls(database: Database) -> None:
+    base = config().model_dump(by_alias=True)
+    base["csms"]["csm-1"]["calls_per_day_max"] = 1
+    limited = Config.model_validate(base)
+    for customer, at_us in (("c-1", NOON + MINUTE), ("c-2", NOON), ("c-3", NOON + 2 * MINUTE)):
+        trigger = stop(customer, csm="csm-1", surprise=0.9 if customer == "c-3" else 0.8)
+        async with database.begin() as connection:
+            ledger = await store.open_ledger(connection, [trigger], limited.channels)
+            take_trigger(ledger, trigger, encode_trigger(trigger), limited, at_us)
+            await store.write(connection, ledger)
+    key = "day:csm-1/2026-03-02"
+    async with database.read() as connection:
+        assert await allotting.due(connection, NOON + SETTLE_US - 1) == []
+        assert await allotting.due(connection, NOON + SETTLE_US) == [key]
+    for now_us, handed in ((NOON + 2 * MINUTE, 0), (NOON + 3 * MINUTE, 1)):
+        async with database.begin() as connection:
+            await store.write(connection, await allotting.advance(connection, key, limited, now_us))
+            rows = (await connection.execute(select(schema.call_days))).mappings().all()
+        assert [row["handed_count"] for row in rows] == [handed]
+    async with database.read() as connection:
+        tasks = {task.customer_id: task for task in await board.page(connection, TaskFilter(), count_max=9)}
+        assert await allotting.next_wake_us(connection) is None
+    assert {name: task.overflow for name, task in tasks.items()} == {"c-1": True, "c-2": True, "c-3": False}

@@ -141,6 +141,7 @@ class World:
             ("unsent", "SELECT id FROM outbox WHERE sent_us IS NULL"),
             ("undelivered", "SELECT id FROM deliveries WHERE next_attempt_us IS NOT NULL"),
             ("waiting", "SELECT id FROM tasks WHERE wake_us IS NOT NULL"),
+            ("a day of calls", "SELECT id FROM call_days WHERE wake_us IS NOT NULL"),
         ):
             for (row_id,) in self.disk.look(query):
                 yield f"{what}: {row_id}"
