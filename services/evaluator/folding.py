@@ -68,9 +68,11 @@ def fold_records(partition: Partition, reads: Sequence[Read]) -> Decided:
     folding = _Folding(partition)
     consumed_count = 0
     for read in reads:
-        if partition.is_sweeping and isinstance(read.message, Tick | DayExcused):
-            break
-        folding.take(read)
+        message = read.message
+        if type(message) is not Event or not folding.is_passed_over(message, read.record):
+            if partition.is_sweeping and isinstance(message, Tick | DayExcused):
+                break
+            folding.take(read)
         partition.next_offset = read.record.offset + 1
         consumed_count += 1
     return folding.decided(consumed_count)
@@ -110,6 +112,24 @@ class _Folding:
         self._recalled: list[str] = []
         self._telling = Telling()
         self._new_days: Counter[str] = Counter()
+
+    def is_passed_over(self, event: Event, record: Record) -> bool:
+        """The short way for a busy customer: most events of a day find it active already."""
+        partition = self._partition
+        known = partition.cache.get((event.product, event.customer_id))
+        if (
+            known is None
+            or known.quiet is None
+            or (known.due_us is not None and known.due_us < partition.watermark_us)
+            or not known.quiet.covers(
+                event,
+                appended_us=record.appended_us,
+                late_window_us=partition.products[event.product].late_window_us,
+            )
+        ):
+            return False
+        partition.poison_count = 0
+        return True
 
     def take(self, read: Read) -> None:
         """The next record, whatever it is."""
@@ -191,27 +211,10 @@ class _Folding:
                 record, "the customer belongs to another partition: was their number changed?"
             )
             return
-        if self._changes_nothing(known, message, record, product):
-            return
         if known.due_us is not None and known.due_us < partition.watermark_us:
             # The sweep has not come here yet; it may not find the customer other than it would have.
             self.settle(key, known)
         self._observe(key, known, record, message, product)
-
-    def _changes_nothing(
-        self, known: Known, message: Event | ProfileChanged, record: Record, product: Product
-    ) -> bool:
-        """The short way for a busy customer: most events of a day find it active already."""
-        return (
-            known.quiet is not None
-            and type(message) is Event
-            and (known.due_us is None or known.due_us >= self._partition.watermark_us)
-            and known.quiet.covers(
-                message,
-                appended_us=record.appended_us,
-                late_window_us=product.late_window_us,
-            )
-        )
 
     def _observe(
         self,
@@ -241,16 +244,14 @@ class _Folding:
             return
         if outcome.rejected is not None:
             self._telling.put_aside(record, *outcome.rejected, key)
-        elif outcome.state is not before:
+            return
+        if outcome.state is not before:
             self._keep(key, known, outcome.state)
             self._count_day(product.id, before, outcome.state)
-        elif isinstance(message, Event) and message.occurred_us is not None and before is not None:
+        if type(message) is Event and message.occurred_us is not None and known.state is not None:
+            # Also after the first one of its day, for the second one is next.
             known.quiet = quiet_after(
-                known.quiet,
-                before,
-                name=message.event,
-                occurred_us=message.occurred_us,
-                product=product,
+                known.quiet, known.state, name=message.event, occurred_us=message.occurred_us, product=product
             )
         self._telling.emit(key, outcome.triggers)
 
