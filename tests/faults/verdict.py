@@ -28,6 +28,7 @@ from shared.events import (
 from shared.log import Record
 from shared.triggers import Trigger, decode_trigger
 from tests.faults.place import PRODUCT, Place, Snapshot
+from tests.oracle.filter import EVERY
 from tests.oracle.fold import Oracle
 from tests.oracle.log import Entry
 from tests.property.compare import plain
@@ -133,7 +134,7 @@ def _reading(section: ProductSection, customer_id: str, log: Sequence[tuple[Reco
     return Reading(
         triggers=triggers,
         before_erasure=before_erasure,
-        days=frozenset(oracle.active.get(("*",), ())),
+        days=frozenset(oracle.active.get(EVERY, ())),
         refused=oracle.rejected,
     )
 

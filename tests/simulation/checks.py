@@ -25,7 +25,7 @@ from shared.events import (
     record_key,
 )
 from shared.triggers import RESUMED, Trigger, decode_trigger
-from tests.oracle.filter import matches
+from tests.oracle.filter import EVERY, matches
 from tests.oracle.fold import Oracle
 from tests.oracle.log import Entry
 from tests.property.compare import plain
@@ -126,7 +126,7 @@ def _everything_is_folded(world: World, history: History) -> Iterator[str]:
     kept = decode_state(rows[0][0]).active.get("*", 0) if rows else 0
     base = decode_state(rows[0][0]).base if rows else 0
     found = {base + bit for bit in range(kept.bit_length()) if kept >> bit & 1}
-    expected = history.oracle.active.get(("*",), set())
+    expected = history.oracle.active.get(EVERY, set())
     if found != expected:
         yield f"{history.key} has active days {sorted(found)}, and should have {sorted(expected)}"
     letters = [
