@@ -3,7 +3,7 @@
 A parcel is what goes out in one message: one letter, or the several of a digest.
 """
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import msgspec
@@ -62,7 +62,7 @@ async def claim_due(
         else:
             rooms[channel] = resting.room(state, room_of(channel), now_us)
     claims = await outgoing.claim(connection, rooms, now_us=now_us, lease_us=LEASE_US)
-    parcels += [(letter,) for letter in await _letters(connection, sections, claims, now_us)]
+    parcels += _parcels(await _letters(connection, sections, claims, now_us))
     taken = Counter(claim.delivery.channel for claim in claims)
     return Claimed(
         parcels=tuple(parcels),
@@ -70,6 +70,18 @@ async def claim_due(
         more=frozenset(channel for channel, room in rooms.items() if 0 < room == taken[channel]),
         again_us=min(waits, default=None),
     )
+
+
+def _parcels(letters: Iterable[Letter]) -> list[Parcel]:
+    """A message each; but what is beyond a CSM's calls for the day is told of in one."""
+    digests: defaultdict[tuple[str, str | None], list[Letter]] = defaultdict(list)
+    singles: list[Parcel] = []
+    for letter in letters:
+        if letter.delivery.kind == "digest":
+            digests[letter.delivery.channel, letter.task.owner].append(letter)
+        else:
+            singles.append((letter,))
+    return [*singles, *map(tuple, digests.values())]
 
 
 def _closed(state: ChannelState, paces: Mapping[str, Pace]) -> str:

@@ -22,6 +22,7 @@ from services.notifier.parts import NotifierParts
 from services.notifier.posting import is_ours, mark_of, returned, waited_us
 from services.notifier.recording import Sent
 from services.notifier.resting import ChannelState
+from services.notifier.rests import first_of
 from shared.errors import TransientError
 from shared.failpoints import hit
 
@@ -79,14 +80,14 @@ class Sender:
             except TransientError as error:
                 # What was sent stays here until it can be recorded, or its lease ends it.
                 log.warning("deliveries wait for the database", error=error.message)
-                await self._wait(stop, IDLE_SECONDS_MAX)
+                await first_of(self._woken, self._ripe, stop, seconds_max=IDLE_SECONDS_MAX)
                 continue
             for parcel in parcels:
                 self._queues[parcel[0].delivery.channel].append(parcel)
             # What landed meanwhile waits for company: a transaction costs the same for one as for many.
             self._ripe.clear()
             self._start()
-            await self._wait(stop, self._seconds_to_wait())
+            await first_of(self._woken, self._ripe, stop, seconds_max=self._seconds_to_wait())
         await self._finish()
 
     # Queues
@@ -115,14 +116,6 @@ class Sender:
         if self._again_us is None:
             return seconds
         return min(seconds, max(0.0, (self._again_us - self._parts.clock.now_us()) / 1_000_000))
-
-    async def _wait(self, stop: asyncio.Event, seconds_max: float) -> None:
-        waits = [asyncio.ensure_future(event.wait()) for event in (self._woken, self._ripe, stop)]
-        try:
-            await asyncio.wait(waits, timeout=seconds_max, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for wait in waits:
-                wait.cancel()
 
     async def _finish(self) -> None:
         """Gives back what is queued, lets each attempt end (they are bounded), and records it all."""

@@ -19,6 +19,7 @@ from services.notifier.desk import Desk, Timekeeper
 from services.notifier.facts import facts_of
 from services.notifier.intake import Intake
 from services.notifier.mail import mail_of, recipients_of
+from services.notifier.mail_digest import digest_of
 from services.notifier.parts import NotifierParts
 from services.notifier.sender import Sender
 from services.notifier.telling import slack_renderer
@@ -119,4 +120,7 @@ def _mailer(name: str, section: EmailChannel, config: Config, public_url: str | 
     def render(letter: Letter, to: Sequence[str], now_us: int) -> EmailMessage:
         return mail_of(letter, section, config.csms, public_url, to=to, now_us=now_us)
 
-    return Mailer(name, section, recipients, render)
+    def render_digest(letters: Sequence[Letter], to: Sequence[str], now_us: int) -> EmailMessage:
+        return digest_of(letters, section, config.csms, public_url, to=to, now_us=now_us)
+
+    return Mailer(name, section, recipients, render, render_digest=render_digest)

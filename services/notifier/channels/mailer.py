@@ -1,4 +1,4 @@
-"""Mail by SMTP: one message a letter, each over a connection of its own."""
+"""Mail by SMTP: one message a letter, a day's digest aside, each over a connection of its own."""
 
 import ssl
 from collections.abc import Callable, Sequence
@@ -15,6 +15,9 @@ PORTS = {"starttls": 587, "tls": 465, "none": 25}
 
 Render = Callable[[Letter, Sequence[str], int], EmailMessage]
 """A letter, whom to send it to, and now (microseconds) to a mail."""
+
+RenderDigest = Callable[[Sequence[Letter], Sequence[str], int], EmailMessage]
+"""The calls beyond a CSM's day, whom to send them to, and now to a mail."""
 
 RecipientsOf = Callable[[Letter], Sequence[str]]
 
@@ -34,6 +37,7 @@ class Mailer:
         recipients_of: RecipientsOf,
         render: Render,
         *,
+        render_digest: RenderDigest | None = None,
         tls: ssl.SSLContext | None = None,
     ) -> None:
         """`tls` None: certificates are checked as the system does. Raises ConfigError for no address."""
@@ -43,16 +47,17 @@ class Mailer:
         self._section = section
         self._recipients_of = recipients_of
         self._render = render
+        self._render_digest = render_digest
         self._tls = tls
 
     async def send(self, letters: Sequence[Letter], now_us: int) -> Result:
-        (letter,) = letters
+        letter = letters[0]
         to = self._recipients_of(letter)
         if not to:
             owner = letter.task.owner or "nobody"
             return Result(verdict="dead", detail=f"no mail address for {owner}, and the channel has no `to`")
         try:
-            await self._hand_over(self._render(letter, to, now_us))
+            await self._hand_over(self._written(letters, to, now_us))
         except aiosmtplib.SMTPException as error:
             return _failure(error)
         except (OSError, ssl.SSLError) as error:
@@ -60,6 +65,12 @@ class Mailer:
         except ValueError as error:
             return Result(verdict="dead", detail=f"cannot be written: {error}"[:200])
         return Result(verdict="delivered", detail=f"to {', '.join(to)}")
+
+    def _written(self, letters: Sequence[Letter], to: Sequence[str], now_us: int) -> EmailMessage:
+        if len(letters) > 1 and self._render_digest is not None:
+            return self._render_digest(letters, to, now_us)
+        (letter,) = letters
+        return self._render(letter, to, now_us)
 
     async def _hand_over(self, mail: EmailMessage) -> None:
         section = self._section

@@ -304,3 +304,21 @@ def test_an_address_that_is_none_is_refused_at_start(values: dict[str, Any]) -> 
     assert isinstance(section, EmailChannel)
     with pytest.raises(ConfigError, match=r"channels\.mail: '(calls|nobody)' is no mail address"):
         Mailer("mail", section, lambda _letter: (), lambda *_: EmailMessage())
+
+
+async def test_calls_beyond_a_csms_day_are_one_mail(tmp_path: Path) -> None:
+    async with post() as made:
+        base = by_mail(made.port).model_dump(by_alias=True)
+        base["csms"]["csm-1"]["calls_per_day_max"] = 1
+        async with world(tmp_path, Config.model_validate(base)) as here:
+            calls = [stop(f"c-{n}", csm="csm-1", surprise=0.9 - n / 10, name=f"店{n}") for n in range(4)]
+            await here.read(*calls)
+            await here.after(seconds=5)
+            await here.after(minutes=31)
+            (_, call), (to, digest) = made.mails
+            assert call["Subject"] == "利用が止まりました: 店0 様"
+            assert (to, digest["Subject"]) == (["sato@cs.example"], "本日の上限を超えたお電話 3件")
+            said = digest.get_content()
+            assert [f"店{n} 様" in said for n in range(4)] == [False, True, True, True]
+            assert f"https://calls.example/tasks/{stop('c-3').id}" in said
+            assert {d.state for d in await here.deliveries() if d.kind == "digest"} == {"delivered"}
