@@ -1,6 +1,7 @@
 """Decides which deliveries a task's announcements become, and which earlier ones they replace."""
 
 from collections.abc import Mapping, Sequence
+from hashlib import sha256
 from typing import Literal
 
 import msgspec
@@ -131,8 +132,10 @@ def _shows_changes(task: Task, channel: Channel | None) -> bool:
 
 
 def _change(task: Task, shown: Delivery, now_us: int) -> Delivery:
+    # A tool may call a message anything; an id has to fit into a path.
+    which = sha256(shown.reference.encode()).hexdigest()[:8]
     return Delivery(
-        id=f"{task.id}.{shown.channel}.changed.{shown.reference}.{now_us}",
+        id=f"{task.id}.{shown.channel}.changed.{which}.{now_us}",
         trigger_id=shown.trigger_id,
         task_id=task.id,
         product=task.product,

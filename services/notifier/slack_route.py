@@ -16,7 +16,7 @@ from services.notifier.channels.slack import SlackBot
 from services.notifier.clicks import Click, clicks_in, csm_of, decision
 from services.notifier.desk import Desk
 from services.notifier.parts import NotifierParts
-from services.notifier.words import words
+from services.notifier.words import Words, words
 from shared.clock import Clock
 from shared.config import CsmSection, SlackChannel
 from shared.errors import TransientError, Unauthorized, UsageTriggersError
@@ -82,8 +82,21 @@ async def _act(click: Click, desk: Desk, csms: Mapping[str, CsmSection]) -> str:
         return said.say("That did not work just now. Please click again in a minute.")
     except UsageTriggersError as error:
         log.info("a click came to nothing", task=click.task_id, user=click.user, error=error.message)
-        return said.say("That was not done: %(why)s", why=error.message)
+        return _complaint(error, click, said)
     return ""
+
+
+def _complaint(error: UsageTriggersError, click: Click, said: Words) -> str:
+    """What stood in the way, for somebody who sees the message and nothing else."""
+    match error.code:
+        case "task_closed":
+            return said.say("This call is closed already; the message says how.")
+        case "unknown_csm":
+            return said.say("No CSM has `slack: %(user)s` in the configuration.", user=click.user)
+        case "not_found":
+            return said.say("This call does not exist any more.")
+        case _:
+            return said.say("That was not done: %(why)s", why=error.message)
 
 
 async def _whisper(bot: SlackBot, complaints: Sequence[tuple[Click, str]]) -> None:

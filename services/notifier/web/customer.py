@@ -7,7 +7,7 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from services.notifier import records, wording
+from services.notifier import records, status, wording
 from services.notifier.parts import NotifierParts, Streak
 from services.notifier.tasks import Task
 from services.notifier.web import inbox
@@ -68,7 +68,7 @@ class CustomerPage:
             rows=[inbox.row_of(task, said, csms, now_us) for task in tasks],
             opened={task.id: said.moment(task.opened_us, its_zone) for task in tasks},
             trail=[inbox.trail_line(line, said, csms, now_us, by_id.get(line.task_id)) for line in trail],
-            outcomes=inbox.outcomes(said),
+            outcomes=status.outcomes(said),
             query="",
         )
 

@@ -5,13 +5,13 @@ from urllib.parse import urlencode
 
 import msgspec
 
-from services.notifier import wording
+from services.notifier import status, wording
 from services.notifier.announce import Delivery
 from services.notifier.guard import SILENCE, outage_id
 from services.notifier.ledger import HistoryLine
 from services.notifier.listing import Opening, opening_of
 from services.notifier.render import dialled
-from services.notifier.tasks import SYSTEM, Outcome, Task
+from services.notifier.tasks import SYSTEM, Task
 from services.notifier.words import Words
 from services.notifier.zones import instant_of, local_day, zone
 from shared.config import CsmSection
@@ -220,7 +220,7 @@ def trail_line(
         "stopped_again": words.say("Stopped again, too soon for another call"),
         "released": words.say("Released"),
     }
-    known_outcomes: dict[str, str] = dict(outcomes(words))
+    known_outcomes: dict[str, str] = dict(status.outcomes(words))
     detail = known_outcomes.get(line.note.detail, line.note.detail)
     if line.note.change in ("opened", "held"):
         detail = ""
@@ -232,18 +232,6 @@ def trail_line(
         said=said.get(line.note.change, line.note.change),
         by="" if line.note.actor == SYSTEM else owner_said(line.note.actor, csms, words),
         detail=detail,
-    )
-
-
-def outcomes(words: Words) -> tuple[tuple[Outcome, str], ...]:
-    """Every outcome with its words, in the order of the keys 1 to 6."""
-    return (
-        ("reached", words.say("Reached")),
-        ("no_answer", words.say("No answer")),
-        ("legitimate_absence", words.say("Closed for a reason")),
-        ("product_problem", words.say("Product problem")),
-        ("churn_risk", words.say("May leave")),
-        ("false_alarm", words.say("False alarm")),
     )
 
 

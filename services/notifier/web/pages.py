@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from services.notifier import board, store
+from services.notifier import board, status, store
 from services.notifier.board import TaskFilter
 from services.notifier.guard import SILENCE
 from services.notifier.listing import Part, helping, parts_of
@@ -136,7 +136,7 @@ class Pages:
             "who": who,
             "rows": rows,
             "query": f"?{urlencode(kept)}" if kept else "",
-            "outcomes": inbox.outcomes(reader.words),
+            "outcomes": status.outcomes(reader.words),
             "csms": self._config.csms,
         }
 

@@ -6,7 +6,7 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from services.notifier import records
+from services.notifier import records, status
 from services.notifier.figures import team_figures
 from services.notifier.parts import NotifierParts
 from services.notifier.web import inbox
@@ -37,7 +37,7 @@ class TeamPage:
         async with self._parts.database.read() as connection:
             calls = await records.calls_made(connection, from_us=from_us)
         figures = team_figures(calls, last_on=last_on, day_count=span, zone=reader.zone)
-        outcomes: dict[str, str] = dict(inbox.outcomes(said))
+        outcomes: dict[str, str] = dict(status.outcomes(said))
         return self._frame.render(
             request,
             "team.html",

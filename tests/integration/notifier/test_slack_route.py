@@ -94,8 +94,7 @@ async def test_what_cannot_be_done_any_more_is_said_to_the_clicker_alone(tmp_pat
         assert await one.click("no_answer") == 200
         (whisper,) = one.slack.whispers
         assert (whisper["user"], whisper["channel"]) == ("U1", "C024BE91L")
-        assert "処理されませんでした" in whisper["text"]
-        assert "csm-2 (reached)" in whisper["text"]
+        assert whisper["text"] == "このお電話は対応済みです。結果はメッセージをご覧ください。"
         assert (await one.here.task()).outcome == "reached"
 
 
@@ -109,7 +108,7 @@ async def test_a_stranger_in_the_channel_changes_nothing_and_hears_why(tmp_path:
 async def test_a_call_that_is_gone_is_said_to_be(tmp_path: Path) -> None:
     async with clicking(tmp_path) as one:
         assert await one.click("called", task_id="erased") == 200
-        assert "no task 'erased'" in one.slack.whispers[0]["text"]
+        assert one.slack.whispers[0]["text"] == "このお電話の記録はもうありません。"
 
 
 @pytest.mark.parametrize("age_us", [5 * MINUTE + 1_000_000, -5 * MINUTE - 1_000_000])
