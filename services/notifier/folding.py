@@ -96,8 +96,9 @@ def _take_back(ledger: Ledger, trigger: Trigger, now_us: int) -> str:
         concerned.append(told)
     close = resumed if trigger.type == RESUMED else retracted
     for task in concerned:
-        if task.trigger.type == trigger.type:
-            continue  # A task that a return itself asked for (a playbook on usage.resumed) stays open.
+        asked_by = task.trigger.type
+        if asked_by == RESUMED or asked_by.endswith(RETRACTED_SUFFIX):
+            continue  # What a return or a retraction itself asked for (a playbook of its own) stays as it is.
         step = close(task, trigger, now_us)
         if step.notes:
             said_of = task.id
