@@ -20,7 +20,7 @@ from datetime import date, timedelta
 from pathlib import Path
 from statistics import median
 
-from services.commands.backtest import History, read_history
+from services.commands.histories import History, read_history
 from services.commands.tables import Rejections
 from services.evaluator.replay import replay_customer
 from services.evaluator.rules import compile_product

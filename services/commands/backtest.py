@@ -1,11 +1,11 @@
 """`backtest`: replays history through the core as if live, and tells what would have been called about."""
 
 import sys
-from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from datetime import date, datetime
+from datetime import datetime
 from pathlib import Path
+from random import Random
 from typing import TYPE_CHECKING, Annotated, TextIO
 
 import msgspec
@@ -15,30 +15,14 @@ from services.commands.surroundings import ConfigOption, ProductOption
 from shared.errors import SetupError
 
 if TYPE_CHECKING:
-    from services.commands.calls import Call
-    from services.commands.tables import Rejections
-    from services.evaluator.replay import DatedUse
-    from services.evaluator.rules import Product
+    from services.commands.backtesting.telling import Aids, Sweep
+    from services.commands.histories import History, Replay
+    from services.commands.outcomes import Outcomes
+    from services.evaluator.rules import AbsenceRule, Product
     from shared.config import Config
-    from shared.events import Profile
     from shared.triggers import Trigger
 
-
-class History(msgspec.Struct, frozen=True, kw_only=True):
-    """What was read: uses by customer, profiles by customer, and how many uses in all."""
-
-    uses: Mapping[str, Sequence["DatedUse"]]
-    profiles: Mapping[str, "Profile"]
-    use_count: int
-
-
-class Replay(msgspec.Struct, frozen=True, kw_only=True):
-    """What came of it: triggers and calls in the order decided, first and last day judged."""
-
-    triggers: Sequence["Trigger"]
-    calls: Sequence["Call"]
-    first_on: date
-    last_on: date
+CUTS_SEED = 1
 
 
 def backtest(
@@ -60,6 +44,17 @@ def backtest(
     calls: Annotated[
         str | None, typer.Option(metavar="FILE", help="Each call task as one JSON line; - for stdout.")
     ] = None,
+    sweep: Annotated[
+        bool, typer.Option("--sweep", help="What other cutoffs, min_streak and min_surprise would do.")
+    ] = False,
+    outcome: Annotated[
+        str | None,
+        typer.Option(metavar="COLUMN", help="Of the customers file: who left, to hold the stops against."),
+    ] = None,
+    stayed: Annotated[
+        str | None, typer.Option(metavar="VALUE", help="Which of the outcome's two values means staying.")
+    ] = None,
+    html: Annotated[str | None, typer.Option(metavar="FILE", help="Write a page with charts.")] = None,
 ) -> None:
     """See the calls that history would have made.
 
@@ -67,6 +62,7 @@ def backtest(
 
     What lies before --from is the customers' history: learned from, not told about.
     """
+    from services.commands.histories import read_history, replay_history
     from services.commands.summary import summarize
     from services.commands.surroundings import chosen_product, read_config, read_settings
     from services.commands.tables import Rejections
@@ -74,110 +70,131 @@ def backtest(
 
     found = read_config(config or read_settings().config_path)
     product_id = chosen_product(found, product)
-    with _opened(out) as out_file, _opened(calls) as calls_file:
+    compiled = compile_product(product_id, found.products[product_id])
+    with _opened(out) as out_file, _opened(calls) as calls_file, _opened(html) as html_file:
         rejected = Rejections(lambda line: print(line, file=sys.stderr))
         history = read_history(events, customers, product_id, rejected)
+        outcomes = _outcomes(history, outcome, stayed)
         replay = replay_history(
             history,
-            compile_product(product_id, found.products[product_id]),
+            compiled,
             found,
             first_on=from_on.date() if from_on else None,
             last_on=to_on.date() if to_on else None,
         )
+        aids = _aids(history, replay, found, compiled, outcomes, is_swept=sweep)
         _write(out_file, (_trigger_line(trigger) for trigger in replay.triggers))
         _write(calls_file, (msgspec.json.encode(call.line()) for call in replay.calls))
-    summary_to = sys.stderr if "-" in (out, calls) else sys.stdout
-    print(summarize(history, replay, found, product_id, left_out=rejected.summary()), file=summary_to)
+        if html_file is not None:
+            html_file.write(_page(history, replay, found, product_id, aids, rejected.summary()))
+    summary_to = sys.stderr if "-" in (out, calls, html) else sys.stdout
+    print(summarize(history, replay, found, product_id, aids, left_out=rejected.summary()), file=summary_to)
 
 
-def read_history(events: str, customers: str | None, product: str, rejected: "Rejections") -> History:
-    """The uses in `events` and the profiles in `customers`; broken lines go to `rejected`."""
-    from services.commands import customer_rows, usage_rows
-    from services.commands.progress import progress
-    from services.commands.tables import Table
-    from services.evaluator.replay import DatedUse
-    from shared.clock import SystemClock
+def _outcomes(history: "History", column: str | None, stayed: str | None) -> "Outcomes | None":
+    from services.commands.outcomes import read_outcomes
+    from shared.errors import InvalidInput
 
-    profiles = {}
-    if customers is not None:
-        profiles = dict(customer_rows.customers(Table(customers), rejected))
-    uses: defaultdict[str, list[DatedUse]] = defaultdict(list)
-    table = Table(events)
-    use_count = 0
-    with progress(f"reading {Path(events).name}", table.size) as bar:
-        for use in usage_rows.uses(table, rejected, product=product, now_us=SystemClock().now_us()):
-            uses[use.customer_id].append(
-                DatedUse(
-                    use.occurred_us,
-                    use.occurred_on or 0,
-                    use.event,
-                    use.event_id,
-                    use.user_id,
-                    use.properties,
-                )
-            )
-            use_count += 1
-            if use_count % 10_000 == 0:
-                bar.at(table.position)
-    return History(uses=uses, profiles=profiles, use_count=use_count)
+    if column is None:
+        return None
+    try:
+        return read_outcomes(history.profiles, column, stayed)
+    except InvalidInput as error:
+        raise typer.BadParameter(error.message, param_hint="--outcome") from error
 
 
-def replay_history(
-    history: History, product: "Product", config: "Config", *, first_on: date | None, last_on: date | None
-) -> Replay:
-    """Replays customer by customer. Raises SetupError when there is nothing to replay."""
-    from services.commands.calls import calls_of, decided_us
-    from services.commands.progress import progress
-    from services.evaluator.replay import replay_customer
-    from shared.events import Profile
+def _aids(
+    history: "History",
+    replay: "Replay",
+    config: "Config",
+    product: "Product",
+    outcomes: "Outcomes | None",
+    *,
+    is_swept: bool,
+) -> "Aids":
+    from services.commands.backtesting.foresight import foresee, silences
+    from services.commands.backtesting.load import day_kinds, loads
+    from services.commands.backtesting.telling import Aids
+    from services.commands.summary import endings
+    from services.evaluator.rules import AbsenceRule
 
-    days = _days(history, product)
-    if days is None:
-        raise SetupError("there is no use in the file: nothing to replay")
-    last = last_on.toordinal() if last_on else days[1]
-    triggers: list[Trigger] = []
-    calls: list[Call] = []
-    with progress(f"replaying {len(history.uses)} customers", len(history.uses)) as bar:
-        for done, (customer_id, uses) in enumerate(history.uses.items(), 1):
-            profile = history.profiles.get(customer_id, Profile())
-            replayed = replay_customer(customer_id, profile, uses, product=product, last_on=last)
-            told = list(_told_from(first_on, replayed.triggers))
-            triggers += told
-            calls += calls_of(told, config)
-            bar.at(done)
-    return Replay(
-        triggers=sorted(triggers, key=lambda t: (decided_us(t), t.data.customer.id)),
-        calls=sorted(calls, key=lambda c: (decided_us(c.trigger), c.trigger.data.customer.id)),
-        first_on=first_on or date.fromordinal(days[0]),
-        last_on=date.fromordinal(last),
+    foresight = None
+    if outcomes is not None:
+        stops, _ = endings(replay, config, product.id)
+        found = silences(stops.values(), replay.triggers)
+        foresight = foresee(found, outcomes.of, replay.first_on, replay.last_on)
+    rules = [rule for rule in product.rules if isinstance(rule, AbsenceRule)] if is_swept else []
+    return Aids(
+        loads=loads(replay.calls, {name: csm.calls_per_day_max for name, csm in config.csms.items()}),
+        kinds=day_kinds(replay.calls, _countries(history, product), replay.first_on, replay.last_on),
+        sweeps=[_swept(history, replay, product, rule) for rule in rules],
+        foresight=foresight,
+        outcome_reading=outcomes.reading if outcomes is not None else "",
     )
 
 
-def _days(history: History, product: "Product") -> tuple[int, int] | None:
-    """The first and last usage day of any use, by each customer's own zone."""
-    from services.evaluator.calendar import day_of
+def _countries(history: "History", product: "Product") -> dict[str, str]:
+    """The country whose holidays are looked at, of each customer with any use."""
+    from services.evaluator.countries import country_of_zone
     from services.evaluator.rules import settings_of
     from shared.events import Profile
 
-    edges = []
-    for customer_id, uses in history.uses.items():
+    found = {}
+    for customer_id in history.uses:
         settings = settings_of(history.profiles.get(customer_id, Profile()), product)
-        dated = [use.day for use in uses if use.day]
-        instants = [use.occurred_us for use in uses if use.occurred_us is not None]
-        if instants:
-            dated += [day_of(settings.zone, settings.day_starts, at(instants)) for at in (min, max)]
-        edges += [min(dated), max(dated)]
-    return (min(edges), max(edges)) if edges else None
+        found[customer_id] = settings.holidays or country_of_zone(settings.zone)
+    return found
 
 
-def _told_from(first_on: date | None, triggers: Iterable["Trigger"]) -> Iterator["Trigger"]:
-    """What a service live since `first_on` would have told: nothing before it, nor of stops before it."""
-    told = set()
-    for trigger in triggers:
-        about_told = trigger.data.stopped_id is None or trigger.data.stopped_id in told
-        if about_told and (first_on is None or trigger.data.day >= first_on):
-            told.add(trigger.id)
-            yield trigger
+def _swept(history: "History", replay: "Replay", product: "Product", rule: "AbsenceRule") -> "Sweep":
+    """One replay for each cutoff; the same days are cut off under all of them."""
+    from services.commands.backtesting import settings
+    from services.commands.backtesting.sweep import live, measure, own_setting
+    from services.commands.backtesting.telling import Sweep
+    from services.commands.progress import progress
+
+    own = own_setting(rule)
+    has_times = any(use.occurred_us is not None for uses in history.uses.values() for use in uses)
+    cutoffs = settings.cutoffs(own, has_times=has_times)
+    lives = {}
+    with progress(f"trying settings of {rule.name}", len(cutoffs)) as bar:
+        for cutoff in cutoffs:
+            lives[cutoff] = live(
+                history.uses,
+                history.profiles,
+                product,
+                rule,
+                cutoff=cutoff,
+                first_on=replay.first_on.toordinal(),
+                last_on=replay.last_on.toordinal(),
+                draw=Random(CUTS_SEED).sample,
+            )
+            bar.at(len(lives))
+    return Sweep(
+        rule=rule.name,
+        own=own,
+        around=tuple(measure(lives[s.cutoff], s) for s in settings.around(own, has_times=has_times)),
+        grid=tuple(measure(lives[s.cutoff], s) for s in settings.grid(own, has_times=has_times)),
+    )
+
+
+def _page(
+    history: "History", replay: "Replay", config: "Config", product: str, aids: "Aids", left_out: str
+) -> str:
+    from services.commands import summary
+    from services.commands.backtesting.page import page
+
+    stops, ended = summary.endings(replay, config, product)
+    return page(
+        f"Backtest of {product}",
+        summary.read_lines(history, replay, product, left_out),
+        summary.facts(replay, len(history.uses)),
+        replay.calls,
+        summary.weekdays(replay.calls),
+        ended,
+        len(stops),
+        aids,
+    )
 
 
 def _trigger_line(trigger: "Trigger") -> bytes:

@@ -1,6 +1,7 @@
 """Which triggers become call tasks, and when each call has to be made; pure, by the notifier's own rules."""
 
 from collections.abc import Iterable, Iterator
+from datetime import date
 from typing import Any
 
 import msgspec
@@ -8,6 +9,7 @@ import msgspec
 from services.notifier.folding import take_trigger, warm
 from services.notifier.ledger import Ledger
 from services.notifier.plans import Plan
+from services.notifier.tasks import Task
 from services.notifier.turns import woken
 from services.notifier.zones import day_closes_us, zone
 from shared.clock import from_us, rfc3339, to_us
@@ -16,12 +18,16 @@ from shared.triggers import Trigger
 
 
 class Call(msgspec.Struct, frozen=True, kw_only=True):
-    """One call task as it would have been handed out; `owner` None: no CSM was named."""
+    """One call task as it would have been handed out; `owner` None: no CSM was named.
+
+    `given_on`: the day, in the owner's zone or else the customer's, on which it goes out.
+    """
 
     trigger: Trigger
     kind: str
     owner: str | None
     due_us: int
+    given_on: date
 
     def line(self) -> dict[str, Any]:
         """As `backtest --calls` writes it."""
@@ -41,15 +47,21 @@ def calls_of(triggers: Iterable[Trigger], config: Config) -> Iterator[Call]:
     for trigger in triggers:
         _wake_until(ledger, config, decided_us(trigger))
         take_trigger(ledger, trigger, b"", config, decided_us(trigger))
-        yield from _new_calls(ledger, called)
+        yield from _new_calls(ledger, config, called)
     _wake_until(ledger, config, None)
-    yield from _new_calls(ledger, called)
+    yield from _new_calls(ledger, config, called)
 
 
-def _new_calls(ledger: Ledger, called: set[str]) -> Iterator[Call]:
+def _new_calls(ledger: Ledger, config: Config, called: set[str]) -> Iterator[Call]:
     for task in [task for task in ledger.changed.values() if task.id not in called]:
         called.add(task.id)
-        yield Call(trigger=task.trigger, kind=task.plan.kind, owner=task.owner, due_us=_due_us(task.plan))
+        yield Call(
+            trigger=task.trigger,
+            kind=task.plan.kind,
+            owner=task.owner,
+            due_us=_due_us(task.plan),
+            given_on=_given_on(task, config),
+        )
 
 
 def decided_us(trigger: Trigger) -> int:
@@ -71,6 +83,12 @@ def _wake_until(ledger: Ledger, config: Config, until_us: int | None) -> None:
         task = ledger.changed[task_id]
         ledger.take(woken(task, at_us), at_us)
         warm(ledger, task, config, at_us)
+
+
+def _given_on(task: Task, config: Config) -> date:
+    owner = config.csms.get(task.owner or "")
+    where = owner.time_zone if owner else task.plan.contact.zone
+    return from_us(task.plan.times.notify_us).astimezone(zone(where)).date()
 
 
 def _due_us(plan: Plan) -> int:

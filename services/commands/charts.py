@@ -6,13 +6,14 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import cache
 from html import escape
 from importlib.resources import files
+from math import ceil
 from typing import Final
 
 WIDTH: Final = 760
 HEIGHT: Final = 240
 _LEFT, _RIGHT, _TOP, _BOTTOM = 52, 14, 24, 38
 _TICKS: Final = 4
-_LABELS_MAX: Final = 16
+_CHARACTER_WIDTH: Final = 8
 
 
 def page(title: str, parts: Iterable[str], *, language: str = "en") -> str:
@@ -64,7 +65,7 @@ def bars(
     """Upright bars. `mark`: a level with its name; `divide`: from that bar on they are another colour."""
     top = _round_up(max([value for _, value in values] + ([mark[0]] if mark else []), default=0))
     step = (WIDTH - _LEFT - _RIGHT) / max(len(values), 1)
-    every = -(-len(values) // _LABELS_MAX) or 1
+    every = _every([name for name, _ in values], step)
     drawn = [_grid(top, shown)]
     for n, (name, value) in enumerate(values):
         x, y = _LEFT + n * step, _y(value, top)
@@ -90,7 +91,7 @@ def lines(
 ) -> str:
     """Two curves of shares, 0 to 1, over the same points; each is named where it ends."""
     step = (WIDTH - _LEFT - _RIGHT - 90) / max(len(under) - 1, 1)
-    every = -(-len(under) // _LABELS_MAX) or 1
+    every = _every(under, step)
     drawn = [_grid(1.0, "{:.0%}".format)]
     apart = 0.0 if abs(_y(a[-1], 1) - _y(b[-1], 1)) > 14 else 9.0
     for values, name, colour, shift in ((a, names[0], "a", -apart), (b, names[1], "b", apart)):
@@ -104,9 +105,32 @@ def lines(
     return _svg(drawn, label)
 
 
+def scatter(points: Sequence[tuple[float, float, str, bool]], *, label: str) -> str:
+    """Points named under the pointer: a number across, a share up; the last value says which is large."""
+    top = _round_up(max((across for across, _, _, _ in points), default=0))
+    width = WIDTH - _LEFT - _RIGHT
+    drawn = [_grid(1.0, "{:.0%}".format)]
+    for across, share, name, is_large in sorted(points, key=lambda point: point[3]):
+        x, y = _LEFT + width * across / top, _y(share, 1)
+        size, colour = (7, "b") if is_large else (4, "a")
+        drawn.append(
+            f'<circle class="{colour}" cx="{x:.1f}" cy="{y:.1f}" r="{size}"><title>{escape(name)}: '
+            f"{across:.1f}, {share:.0%}</title></circle>"
+        )
+    for tick in range(_TICKS + 1):
+        drawn.append(_text(_LEFT + width * tick / _TICKS, HEIGHT - 20, f"{top * tick / _TICKS:g}", "middle"))
+    return _svg(drawn, label)
+
+
 @cache
 def _style() -> str:
     return (files("services.commands") / "report.css").read_text(encoding="utf-8")
+
+
+def _every(labels: Sequence[str], step: float) -> int:
+    """Each so manieth label has room beside the next one."""
+    longest = max(map(len, labels), default=1)
+    return ceil((longest + 1) * _CHARACTER_WIDTH / step)
 
 
 def _svg(drawn: Sequence[str], label: str) -> str:
@@ -150,7 +174,7 @@ def _round_up(value: float) -> float:
         return 1.0
     size = 1
     while True:
-        for step in (1, 2, 3, 5):
+        for step in (1, 1.5, 2, 2.5, 3, 4, 5, 6, 8) if size > 1 else range(1, 10):
             if value <= _TICKS * step * size:
                 return float(_TICKS * step * size)
         size *= 10

@@ -1,45 +1,71 @@
 """The summary of a backtest, as a customer success lead wants to read it; pure: facts in, text out."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from datetime import date, timedelta
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import date
 from statistics import median
 from typing import TYPE_CHECKING, TypeVar
-from unicodedata import east_asian_width
 
+from services.commands.backtesting.telling import (
+    Aids,
+    bars,
+    foresight_lines,
+    kinds_lines,
+    listed,
+    loads_lines,
+    sweep_lines,
+)
 from shared.config import AbsenceRuleSection, Config, StreakRuleSection
 from shared.triggers import RESUMED, Trigger
 
 if TYPE_CHECKING:
-    from services.commands.backtest import History, Replay
     from services.commands.calls import Call
+    from services.commands.histories import History, Replay
 
-TOP_MAX = 5
-BAR_CHARS = 24
-NOBODY = "(no CSM named)"
+TOP_MAX = 3
+_RULES_MAX = 5
+_ENDS = ((1, "by the next day"), (7, "within a week"), (30, "within 30 days"))
 
 _Key = TypeVar("_Key")
 _WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 
 
-def summarize(history: "History", replay: "Replay", config: Config, product: str, *, left_out: str) -> str:
-    """Lines of plain text: what was read, calls by day, rule and CSM, and how the stops ended."""
-    parts = (
-        _read(history, replay, product, left_out),
+def summarize(
+    history: "History", replay: "Replay", config: Config, product: str, aids: Aids, *, left_out: str
+) -> str:
+    """One screen of plain text: what was read, the calls and who gets them, how the stops ended.
+
+    With a sweep, its settings take the place of the days and customers called most.
+    """
+    parts = [
+        read_lines(history, replay, product, left_out),
         _calls(replay, len(history.uses)),
         _endings(replay, config, product),
         _habits(replay, config, product, len(history.uses)),
-        _table("Calls by rule", Counter(call.trigger.data.rule for call in replay.calls)),
-        _table("Calls by CSM", Counter(call.owner or NOBODY for call in replay.calls)),
-        _weekdays(replay),
-        _months(replay),
-        _busiest(replay),
-        _most_called(replay.calls),
-    )
+        _rules(replay.calls),
+        loads_lines(aids.loads),
+    ]
+    if aids.sweeps:
+        parts += [sweep_lines(sweep) for sweep in aids.sweeps]
+    else:
+        parts += [_weekdays(replay), kinds_lines(aids.kinds), _busiest(replay), _most_called(replay.calls)]
+    if aids.foresight is not None:
+        parts.append(foresight_lines(aids.foresight, aids.outcome_reading))
     return "\n\n".join("\n".join(part) for part in parts if part)
 
 
-def _read(history: "History", replay: "Replay", product: str, left_out: str) -> list[str]:
+def facts(replay: "Replay", customer_count: int) -> list[tuple[str, str]]:
+    """The calls in a few figures."""
+    days = _day_count(replay)
+    return [
+        ("calls", f"{len(replay.calls):,}"),
+        ("a day", f"{len(replay.calls) / days:.1f}"),
+        ("a customer and year", f"{len(replay.calls) / customer_count / days * 365:.1f}"),
+    ]
+
+
+def read_lines(history: "History", replay: "Replay", product: str, left_out: str) -> list[str]:
+    """What was read, and what was left out."""
     days = _day_count(replay)
     span = f"{replay.first_on} to {replay.last_on} ({days} days)"
     lines = [f"{history.use_count:,} uses of {len(history.uses):,} customers, {span}, product {product}"]
@@ -66,24 +92,27 @@ def _calls(replay: "Replay", customer_count: int) -> list[str]:
 
 
 def _endings(replay: "Replay", config: Config, product: str) -> list[str]:
-    """How many stops ended, and how soon: a stop that ends by itself the next day was hardly worth a call."""
-    stops = {trigger.id: trigger for trigger in _first_stops(replay, config, product)}
+    stops, shares = endings(replay, config, product)
     if not stops:
         return []
+    return [
+        f"Stops: {len(stops):,}",
+        *(f"  {_share(count, len(stops))} {when}" for when, count in shares),
+    ]
+
+
+def endings(
+    replay: "Replay", config: Config, product: str
+) -> tuple[Mapping[str, Trigger], list[tuple[str, int]]]:
+    """How many stops ended, and how soon: a stop that ends by itself the next day was hardly worth a call."""
+    stops = {trigger.id: trigger for trigger in _first_stops(replay, config, product)}
     waits = [
         (trigger.data.day - stops[trigger.data.stopped_id].data.day).days
         for trigger in replay.triggers
         if trigger.type == RESUMED and trigger.data.stopped_id in stops
     ]
-    gone = len(stops) - len(waits)
-    return [
-        f"Stops: {len(stops):,}",
-        *(
-            f"  {_share(sum(wait <= days for wait in waits), len(stops))} in use again {when}"
-            for days, when in ((1, "by the next day"), (7, "within a week"), (30, "within 30 days"))
-        ),
-        f"  {_share(gone, len(stops))} not in use again by {replay.last_on}",
-    ]
+    ended = [(f"in use again {when}", sum(wait <= days for wait in waits)) for days, when in _ENDS]
+    return stops, [*ended, (f"not in use again by {replay.last_on}", len(stops) - len(waits))]
 
 
 def _first_stops(replay: "Replay", config: Config, product: str) -> Iterator[Trigger]:
@@ -113,30 +142,25 @@ def _habits(replay: "Replay", config: Config, product: str, customer_count: int)
 
 
 def _weekdays(replay: "Replay") -> list[str]:
-    found = Counter(call.trigger.data.day.weekday() for call in replay.calls)
-    return _bars("Calls by weekday of the missed day", [(_WEEKDAYS[n], found[n]) for n in range(7)])
+    return bars("Calls by weekday of the missed day", weekdays(replay.calls))
 
 
-def _months(replay: "Replay") -> list[str]:
-    found = Counter(call.trigger.data.day.isoformat()[:7] for call in replay.calls)
-    return _bars("Calls by month", [(month, found[month]) for month in _months_between(replay)])
-
-
-def _months_between(replay: "Replay") -> list[str]:
-    days = (replay.first_on + timedelta(days=n) for n in range(_day_count(replay)))
-    return list(dict.fromkeys(day.isoformat()[:7] for day in days))
+def weekdays(calls: Iterable["Call"]) -> list[tuple[str, int]]:
+    """Calls by the weekday of the missed day, Monday first."""
+    found = Counter(call.trigger.data.day.weekday() for call in calls)
+    return [(_WEEKDAYS[n], found[n]) for n in range(7)]
 
 
 def _busiest(replay: "Replay") -> list[str]:
     found = Counter(call.trigger.data.day for call in replay.calls)
-    return _top("Busiest days", ((f"{day} {_WEEKDAYS[day.weekday()]}", n) for day, n in _most(found)))
+    return listed("Busiest days", ((f"{day} {_WEEKDAYS[day.weekday()]}", n) for day, n in _most(found)))
 
 
 def _most_called(calls: Sequence["Call"]) -> list[str]:
     found = Counter(call.trigger.data.customer.id for call in calls)
     names = {call.trigger.data.customer.id: _name(call.trigger) for call in calls}
     last: dict[str, date] = {call.trigger.data.customer.id: call.trigger.data.day for call in calls}
-    return _top("Most called customers", ((names[id], f"{n:,}, last {last[id]}") for id, n in _most(found)))
+    return listed("Most called customers", ((names[id], f"{n:,}, last {last[id]}") for id, n in _most(found)))
 
 
 def _name(trigger: Trigger) -> str:
@@ -149,31 +173,10 @@ def _most(found: "Counter[_Key]") -> Iterator[tuple[_Key, int]]:
     yield from ranked[:TOP_MAX]
 
 
-def _table(title: str, found: "Counter[str]") -> list[str]:
-    return _bars(title, found.most_common(20)) if found else []
-
-
-def _bars(title: str, rows: Sequence[tuple[str, int]]) -> list[str]:
-    most = max((count for _, count in rows), default=0)
-    if not most:
-        return []
-    return _top(
-        title,
-        ((name, f"{count:>6,} {'▇' * round(BAR_CHARS * count / most)}".rstrip()) for name, count in rows),
-    )
-
-
-def _top(title: str, rows: Iterable[tuple[str, object]]) -> list[str]:
-    shown = list(rows)
-    width = max((_width(name) for name, _ in shown), default=0)
-    return (
-        [title, *(f"  {name}{' ' * (width - _width(name))}  {said}" for name, said in shown)] if shown else []
-    )
-
-
-def _width(text: str) -> int:
-    """Columns on a terminal, where Japanese characters take two."""
-    return sum(2 if east_asian_width(character) in "WF" else 1 for character in text)
+def _rules(calls: Iterable["Call"]) -> list[str]:
+    """Where several rules call, how much each does."""
+    found = Counter(call.trigger.data.rule for call in calls)
+    return bars("Calls by rule", found.most_common(_RULES_MAX)) if len(found) > 1 else []
 
 
 def _share(part: int, whole: int) -> str:

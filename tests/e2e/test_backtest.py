@@ -145,3 +145,42 @@ def test_the_restaurants_give_the_same_triggers_twice(tmp_path: Path) -> None:
     kinds = [json.loads(line)["type"] for line in (tmp_path / "one.jsonl").read_text().splitlines()]
     assert kinds.count("onboarding.completed") > 300
     assert kinds.count("usage.stopped") > kinds.count("onboarding.completed")
+
+
+def test_a_sweep_an_outcome_and_a_page(tmp_path: Path) -> None:
+    # Use every day from 1 January to 30 April, silence on 10 March, and nothing after; gone on 10 May.
+    days = [day for day in _days(date(2026, 1, 1), 120) if day != "2026-03-10"]
+    _write(tmp_path, days)
+    rows = "customer_id,name,csm,churned_on\nc-1,<b>Hayashi</b>,mori,2026-05-10\nc-2,,mori,\n"
+    (tmp_path / "customers.csv").write_text(rows, encoding="utf-8")
+    arguments = ("backtest", "events.csv", "--customers", "customers.csv", "--config", "config.yaml")
+    result = run(
+        *(*arguments, "--to", "2026-05-31"),
+        *("--sweep", "--outcome", "churned_on", "--html", "page.html"),
+        directory=tmp_path,
+    )
+    assert result.returncode == 0, result.stderr
+    assert "as it is: cutoff end of day, min_streak 3, expect calendar" in result.stdout
+    assert "min_surprise by customer" in result.stdout
+    # The stop of 10 March ended the next day; that of 1 May stood nine days before the customer left.
+    assert "a stop still standing on the day: 1 customers, 100% of them left; 100% of all" in result.stdout
+    assert ", 9 days before" in result.stdout
+    assert len(result.stdout.splitlines()) < 50
+    page = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert page.count("<svg") >= 3
+    assert "default-src 'none'" in page
+    assert "<script" not in page
+    assert "<b>" not in page
+
+
+@pytest.mark.parametrize(
+    ("column", "said"),
+    [("nothing", "no customer has anything in a column 'nothing'"), ("title", "'title' is sushi for all 1")],
+)
+def test_what_is_no_outcome_is_wrong_use(tmp_path: Path, column: str, said: str) -> None:
+    _write(tmp_path, _days(date(2026, 3, 1), 5))
+    (tmp_path / "customers.csv").write_text("customer_id,title\nc-1,sushi\n", encoding="utf-8")
+    files = ("events.csv", "--customers", "customers.csv")
+    result = run("backtest", *files, "--outcome", column, directory=tmp_path)
+    assert result.returncode == 2
+    assert said in result.stderr.splitlines()[-1]

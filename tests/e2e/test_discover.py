@@ -47,8 +47,15 @@ def test_the_habit_is_told_drawn_and_written_as_a_rule(tmp_path: Path) -> None:
     assert "the habit: 7 or more" in said
     assert "Active in each of the first" in said
     rule = said[said.index("rules:") :]
+    (tmp_path / "c.yaml").write_text("products:\n  shop:\n" + _indented(rule, 4), encoding="utf-8")
+    checked = run("config", "check", "c.yaml", directory=tmp_path)
+    assert checked.returncode == 0, checked.stderr
     for line in ("kind: count", 'when: {event: "scout.sent"}', "at_least: 7", "within_days: 7"):
         assert line in rule
+
+
+def _indented(text: str, blanks: int) -> str:
+    return "".join(f"{' ' * blanks}{line}\n" for line in text.splitlines())
 
 
 def test_an_event_told_twice_counts_once(tmp_path: Path) -> None:

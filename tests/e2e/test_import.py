@@ -13,7 +13,7 @@ import msgspec
 import pytest
 
 from services.bootstrap import assemble
-from services.commands.backtest import read_history
+from services.commands.histories import read_history
 from services.commands.imports import import_customer_file, import_event_file
 from services.commands.tables import Rejections
 from services.evaluator import reading

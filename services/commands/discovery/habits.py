@@ -7,9 +7,6 @@ import msgspec
 WINDOWS_DAYS: Final = (7, 14, 28, 60, 90)
 """The first days that are looked at, from the anchor."""
 
-AT_LEAST_MAX: Final = 1_000
-"""The most events that a rule of kind `count` takes."""
-
 EVERY_EVENT: Final = "*"
 
 Counting = Literal["events", "active_days"]

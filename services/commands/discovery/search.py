@@ -9,13 +9,13 @@ import msgspec
 
 from services.commands.discovery.counting import Group, Shuffle, bits, count_of
 from services.commands.discovery.habits import (
-    AT_LEAST_MAX,
     EVERY_EVENT,
     WINDOWS_DAYS,
     Counting,
     Habit,
 )
 from services.commands.discovery.odds import Split, deviation, score
+from shared.config_rules import COUNT_MAX
 
 EVENTS_MAX: Final = 50
 """So many event names are tried, those that most customers use."""
@@ -77,7 +77,7 @@ def coarse(metric: Metric) -> list[int]:
     if not known:
         return []
     cuts = {known[len(known) * part // BINS] for part in range(1, BINS)} | {1}
-    return sorted(cut for cut in cuts if 1 <= cut <= AT_LEAST_MAX)
+    return sorted(cut for cut in cuts if 1 <= cut <= COUNT_MAX)
 
 
 def tried(group: Group, metric: Metric, at_least: int) -> Candidate | None:
@@ -140,7 +140,7 @@ def refined(group: Group, metric: Metric, found: Candidate) -> Candidate:
     cuts = coarse(metric)
     at = cuts.index(found.habit.at_least)
     low = cuts[at - 1] if at else 0
-    high = cuts[at + 1] if at + 1 < len(cuts) else AT_LEAST_MAX
+    high = cuts[at + 1] if at + 1 < len(cuts) else COUNT_MAX
     between = sorted({value for value in metric.values if low < value < high})
     step = -(-len(between) // REFINED_MAX) or 1
     finer = (tried(group, metric, at_least) for at_least in between[::step])

@@ -5,8 +5,10 @@ from datetime import date
 
 import msgspec
 
-from services.commands.backtest import History, Replay
+from services.commands.backtesting.load import loads
+from services.commands.backtesting.telling import Aids
 from services.commands.calls import Call, calls_of
+from services.commands.histories import History, Replay
 from services.commands.summary import summarize
 from shared.config import Config
 from shared.events import Profile
@@ -84,7 +86,8 @@ def test_the_summary_counts_calls_stops_and_how_soon_they_ended() -> None:
         last_on=date(2026, 3, 31),
     )
     history = History(uses={"c-1": []}, profiles={"c-1": Profile(), "c-2": Profile()}, use_count=20)
-    text = summarize(history, replay, config(), "p", left_out="0")
+    aids = Aids(loads=loads(replay.calls, {}), kinds=())
+    text = summarize(history, replay, config(), "p", aids, left_out="0")
     assert "20 uses of 1 customers, 2026-03-01 to 2026-03-31 (31 days), product p" in text
     assert "Calls: 2" in text
     assert "Stops: 2" in text
