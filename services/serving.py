@@ -10,6 +10,7 @@ from contextlib import contextmanager
 import uvicorn
 
 from services.bootstrap import Assembly
+from services.connections import BoundedHeads
 from shared.errors import PermanentError, SetupError
 
 BACKLOG_MAX = 2048
@@ -108,6 +109,7 @@ class _Server(uvicorn.Server):
 def _uvicorn_config(assembly: Assembly) -> uvicorn.Config:
     return uvicorn.Config(
         assembly.app,
+        http=BoundedHeads,
         log_config=None,
         access_log=False,
         lifespan="off",

@@ -4,6 +4,7 @@ import socket
 from collections.abc import Awaitable, Callable, Collection
 
 from services.bootstrap import Foundations, Service, assemble, check_entrance
+from services.connections import make_room_for_connections
 from services.foundations import foundations
 from services.serving import bind, serve, url_of
 from shared.clock import SystemClock
@@ -21,6 +22,7 @@ async def run_services(
     Raises SetupError when port or directory cannot be had, or when the inbox would be open to everybody,
     PermanentError when a worker has died.
     """
+    make_room_for_connections()
     listener: socket.socket = bind(settings.host, settings.port)
     with listener:
         async with foundations(config, settings, SystemClock()) as base:

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
+import psutil
 
 COMMAND = [sys.executable, "-m", "services.cli"]
 START_SECONDS_MAX = 60
@@ -29,6 +30,11 @@ class Running:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
         )
+
+    @property
+    def resident_bytes(self) -> int:
+        """The memory that the process has now."""
+        return int(psutil.Process(self._process.pid).memory_info().rss)
 
     def until(self, pattern: str) -> re.Match[str]:
         """Reads on until `pattern` was said. Fails with everything said when the process ends before."""
