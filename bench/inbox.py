@@ -19,7 +19,8 @@ import httpx
 from services.bootstrap import Foundations, assemble
 from services.foundations import embedded
 from services.notifier import store
-from services.notifier.ledger import Ledger, take_trigger
+from services.notifier.folding import take_trigger
+from services.notifier.ledger import Ledger
 from services.serving import bind, serve, url_of
 from shared.clock import SystemClock, from_us
 from shared.config import Config

@@ -5,6 +5,7 @@ in order, and of each no more tasks are read than are shown.
 """
 
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from typing import Literal, get_args
 
 import msgspec
@@ -68,8 +69,9 @@ class Helping(msgspec.Struct, frozen=True, kw_only=True):
     top_count: int
 
 
+@lru_cache(maxsize=4096)
 def opening_of(contact: Contact, now_us: int) -> Opening:
-    """When a customer with these windows may be called next."""
+    """When a customer with these windows may be called next; asked once a list, however many share them."""
     span = next_contact(contact, now_us)
     opens_us = max(now_us, span[0]) if span is not None else now_us
     has_window = contact.window is not None and span is not None

@@ -29,9 +29,12 @@ from shared.errors import NotFound, UsageTriggersError
 from shared.http import status_of
 
 ROWS_SHOWN = 50
+ROWS_OF_EACH = 5
+"""Of a part that comes after so many rows that there is no room for it."""
+
 ROWS_MORE = 100
 ROWS_MAX = 1_000
-DONE_ROWS_MAX = 100
+DONE_ROWS_MAX = 20
 SILENT_TOO_MAX = 5
 CALENDAR_DAYS = 91
 COOKIE_SECONDS = 365 * 86_400
@@ -151,12 +154,13 @@ class Pages:
         done = msgspec.structs.replace(wanted, is_live=False, closed_from_us=midnight_us)
         if who == DONE:
             return await self._closed(connection, done, reader, now_us, _rows(request))
-        found = []
+        found, left = [], _rows(request)
         parts = parts_of(
             await board.groups(connection, msgspec.structs.replace(wanted, is_live=True)), now_us
         )
         for part in parts:
-            rows = await self._rows_of(connection, wanted, part, _rows(request))
+            rows = await self._rows_of(connection, wanted, part, max(ROWS_OF_EACH, left))
+            left -= len(rows)
             found.append(self._section(part.key, part.count, rows, reader.words, now_us))
         return (*found, *await self._closed(connection, done, reader, now_us, DONE_ROWS_MAX))
 
@@ -257,7 +261,7 @@ def _whose(who: str, viewer: Viewer) -> TaskFilter:
 
 
 def _rows(request: Request) -> int:
-    """How many rows of each part are shown; more are asked for by the page itself."""
+    """How many rows are shown; more are asked for by the page itself."""
     text = request.query_params.get("rows", "")
     if not (text.isascii() and text.isdigit() and len(text) < 6):
         return ROWS_SHOWN
