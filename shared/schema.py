@@ -112,6 +112,16 @@ adopted_products = Table(  # the rules by which a partition's customers were las
     Column("key", Text, nullable=False),
 )
 
+seen_rules = Table(  # every set of rules by which customers were ever looked at, for people to read
+    "seen_rules",
+    metadata,
+    Column("product", Text, primary_key=True),
+    Column("key", Text, primary_key=True),
+    Column("rules", Text, nullable=False),  # JSON, as they stood in the file
+    Column("first_us", BigInteger, nullable=False),
+    Column("last_us", BigInteger, nullable=False),  # when they were last taken up
+)
+
 outbox = Table(  # a message is a row before it is a message; kept afterwards as the history of triggers
     "outbox",
     metadata,
@@ -369,6 +379,7 @@ __all__ = [
     "outages",
     "outbox",
     "positions",
+    "seen_rules",
     "sessions",
     "sign_in_failures",
     "task_history",

@@ -7,11 +7,11 @@ record 0008.
 import msgspec
 
 from services.evaluator import absence, counts, days, declines, never_started, streaks
+from services.evaluator.filters import EVERY_EVENT
 from services.evaluator.kinds import with_due
 from services.evaluator.past import Past, past_of
 from services.evaluator.profiles import armed_rule
 from services.evaluator.rules import (
-    EVERY_EVENT,
     CountRule,
     DeclineRule,
     NeverStartedRule,

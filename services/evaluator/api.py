@@ -128,6 +128,30 @@ class _View(msgspec.Struct, frozen=True):
         return reading.streaks(self.state, self.product, today=self.today, excused=self.excused)
 
 
+class ChangedRulesBody(_Body):
+    """The names of the rules that differ from the set before."""
+
+    added: tuple[str, ...]
+    removed: tuple[str, ...]
+    edited: tuple[str, ...]
+
+
+class SeenRulesBody(_Body):
+    """One set of rules, as they stood in the file, and when customers were first and last put under it."""
+
+    key: str
+    first_adopted_at: datetime
+    last_adopted_at: datetime
+    rules: dict[str, Any]
+    changed: ChangedRulesBody
+
+
+class RulesBody(_Body):
+    """The history of a product's rules, the newest first."""
+
+    history: tuple[SeenRulesBody, ...]
+
+
 def router(parts: ReadingParts) -> APIRouter:
     """`/v1/customers/{id}` and its `/days`. A customer exists once its first event or profile was folded, a
     moment after it was accepted."""
@@ -176,6 +200,15 @@ def router(parts: ReadingParts) -> APIRouter:
                 "days": view.days(view.today - DAYS_SHOWN + 1, view.today),
             }
         )
+
+    @routes.get("/v1/rules", summary="The rules in force, and those before them", tags=["rules"])
+    async def get_rules(key: Annotated[ApiKey, Depends(key_of)]) -> RulesBody:
+        """Every set of rules by which customers were looked at, the newest first.
+
+        curl -H "Authorization: Bearer $KEY" http://localhost:8000/v1/rules
+        """
+        seen = await parts.store.seen_rules(key.product)
+        return RulesBody.model_validate({"history": reading.rule_history(seen)})
 
     @routes.get("/v1/erasures/{receipt_id}", summary="The receipt of an erasure")
     async def get_receipt(

@@ -40,6 +40,15 @@ class OutboxRow(msgspec.Struct, frozen=True, kw_only=True):
     value: bytes
 
 
+class SeenRules(msgspec.Struct, frozen=True, kw_only=True):
+    """Rules by which customers were looked at; `rules` is JSON, as they stood in the file."""
+
+    key: str
+    rules: str
+    first_us: int
+    last_us: int
+
+
 class UnsentRow(msgspec.Struct, frozen=True, kw_only=True):
     """An outbox row to be relayed; `seq` orders the rows of a partition as they were decided."""
 
@@ -54,7 +63,7 @@ class Batch(msgspec.Struct, frozen=True, kw_only=True):
 
     Applied in this order: the fence, erasures, customers, days excused, recalls, outbox. `excused` are
     products and ISO days. The customers of `recalled` products become due at once; `adopted` are products
-    with the key of the rules by which this partition's customers are judged from now on.
+    with the key of the rules by which this partition's customers are judged from now on, and those rules as JSON.
     """
 
     expected_offset: int
@@ -63,7 +72,7 @@ class Batch(msgspec.Struct, frozen=True, kw_only=True):
     erased: tuple[CustomerErased, ...] = ()
     excused: tuple[tuple[str, str], ...] = ()
     recalled: tuple[str, ...] = ()
-    adopted: tuple[tuple[str, str], ...] = ()
+    adopted: tuple[tuple[str, str, str], ...] = ()
     outbox: tuple[OutboxRow, ...] = ()
 
     @property

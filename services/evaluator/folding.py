@@ -97,7 +97,7 @@ def recalled(partition: Partition, products: Sequence[Product]) -> Batch:
         expected_offset=partition.stored_offset,
         position=partition.position(),
         recalled=tuple(product.id for product in products),
-        adopted=tuple((product.id, product.key) for product in products),
+        adopted=tuple((product.id, product.key, product.source) for product in products),
     )
 
 

@@ -10,7 +10,8 @@ import msgspec
 
 from services.evaluator import kinds
 from services.evaluator.calendar import DAY_US, closes_us, day_of, opens_us
-from services.evaluator.rules import Product, StreakRule, named_filters
+from services.evaluator.filters import named_filters
+from services.evaluator.rules import Product, StreakRule
 from services.evaluator.state import CustomerState
 from shared.events import FUTURE_TOLERANCE_US, Event
 

@@ -1,5 +1,7 @@
 """What the HTTP API tells of a customer: its days, its streaks, its settings; pure, nothing is changed."""
 
+import json
+from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import Any
 
@@ -7,10 +9,13 @@ import msgspec
 
 from services.evaluator import days
 from services.evaluator.calendar import day_of
+from services.evaluator.changes import SeenRules
+from services.evaluator.filters import EVERY_EVENT
 from services.evaluator.past import NO_STREAK, Past, Streak, past_of
-from services.evaluator.rules import EVERY_EVENT, Product, StreakRule
+from services.evaluator.rules import Product, StreakRule
 from services.evaluator.state import CustomerState, segment_at
 from services.evaluator.wording import streak_facts
+from shared.clock import rfc3339
 
 
 def today(state: CustomerState, now_us: int) -> int:
@@ -54,6 +59,29 @@ def current_streak(past: Past, today: int) -> Streak:
     if any(past.is_expected(day) for day in range(last_on + 1, today)):
         return NO_STREAK
     return past.streak_ending(last_on, max(last_on, today))
+
+
+def rule_history(seen: Sequence[SeenRules]) -> list[dict[str, Any]]:
+    """Each set of rules, the newest first, with what it changed against the one before it."""
+    parsed = [json.loads(each.rules) for each in seen]
+    return [
+        {
+            "key": each.key,
+            "first_adopted_at": rfc3339(each.first_us),
+            "last_adopted_at": rfc3339(each.last_us),
+            "rules": rules,
+            "changed": _changed(before, rules),
+        }
+        for each, rules, before in zip(seen, parsed, [*parsed[1:], {}], strict=True)
+    ]
+
+
+def _changed(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, list[str]]:
+    return {
+        "added": [name for name in after if name not in before],
+        "removed": [name for name in before if name not in after],
+        "edited": [name for name in after if name in before and before[name] != after[name]],
+    }
 
 
 def profile_view(state: CustomerState) -> dict[str, Any]:

@@ -20,11 +20,11 @@ from services.evaluator import (
     streaks,
 )
 from services.evaluator.calendar import day_of
+from services.evaluator.filters import EVERY_EVENT, named_filters, passed_filters
 from services.evaluator.history import History, read_whole
 from services.evaluator.notice import Moment, Notice
 from services.evaluator.past import NONE_EXCUSED, Past, past_of
 from services.evaluator.rules import (
-    EVERY_EVENT,
     AbsenceRule,
     CountRule,
     DeclineRule,
@@ -32,8 +32,6 @@ from services.evaluator.rules import (
     Product,
     Settings,
     StreakRule,
-    named_filters,
-    passed_filters,
 )
 from services.evaluator.state import CustomerState, NeverStartedState, RuleState
 from shared.events import Profile

@@ -1,18 +1,16 @@
 """Rules and product defaults as the core reads them: configuration compiled into frozen values."""
 
 import json
-import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from datetime import date, time, timedelta
 from fractions import Fraction
 from functools import lru_cache
-from typing import Any
 from zlib import crc32
 
 import msgspec
 
 from services.evaluator.calendar import MINUTE_US
-from shared.conditions import all_present_and_hold
+from services.evaluator.filters import EVERY_EVENT, filter_of
 from shared.config import (
     AbsenceRuleSection,
     CountRuleSection,
@@ -20,13 +18,8 @@ from shared.config import (
     ProductSection,
     RuleSection,
     StreakRuleSection,
-    When,
 )
 from shared.events import Profile
-
-EVERY_EVENT = "*"
-_OR = "\x1f"
-_WHERE = "\x1e"
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
@@ -114,6 +107,7 @@ class Product(msgspec.Struct, frozen=True, kw_only=True):
     rules: tuple[Rule, ...]
     filters: tuple[str, ...]
     key: str  # changes whenever anything above does
+    source: str = "{}"  # the rules as they stand in the file, as JSON
 
 
 def compile_product(product_id: str, section: ProductSection) -> Product:
@@ -135,7 +129,14 @@ def compile_product(product_id: str, section: ProductSection) -> Product:
         filters=(EVERY_EVENT, *sorted({rule.filter for rule in rules} - {EVERY_EVENT})),
         key="",
     )
-    return msgspec.structs.replace(product, key=f"{crc32(msgspec.msgpack.encode(product)):08x}")
+    return msgspec.structs.replace(
+        product,
+        key=f"{crc32(msgspec.msgpack.encode(product)):08x}",
+        source=json.dumps(
+            {name: rule.model_dump(mode="json", exclude_unset=True) for name, rule in section.rules.items()},
+            ensure_ascii=False,
+        ),
+    )
 
 
 def settings_of(profile: Profile, product: Product) -> Settings:
@@ -174,29 +175,12 @@ def key_of_rule(rule: Rule) -> int:
 
 def key_of_look(rule: Rule) -> int:
     """Another number where the rule of that name looks at other events."""
-    return crc32(f"{rule.name}{_OR}{rule.filter}".encode())
+    return crc32(f"{rule.name}\x1f{rule.filter}".encode())
 
 
 def key_of_filter(rule: Rule) -> int:
     """One number for all rules that look at the same events."""
     return crc32(rule.filter.encode())
-
-
-def passed_filters(filters: tuple[str, ...], event: str, properties: Mapping[str, Any]) -> tuple[str, ...]:
-    """Which of a product's filters an event passes, by its name and, where they ask, its properties."""
-    named, asking = named_filters(filters, event)
-    if not asking:
-        return named
-    return tuple(
-        key for key in named if key not in asking or all_present_and_hold(_where_of(key), properties)
-    )
-
-
-@lru_cache(65_536)
-def named_filters(filters: tuple[str, ...], event: str) -> tuple[tuple[str, ...], frozenset[str]]:
-    """The filters that let an event of this name pass, and those of them that ask for its properties too."""
-    named = tuple(key for key in filters if key == EVERY_EVENT or _pattern(key).fullmatch(event))
-    return named, frozenset(key for key in named if _WHERE in key)
 
 
 def minutes(at: time) -> int:
@@ -213,7 +197,7 @@ def _compile_rule(name: str, section: RuleSection) -> Rule:
     if isinstance(section, StreakRuleSection):
         return StreakRule(
             name=name,
-            filter=_filter(section.when),
+            filter=filter_of(section.when),
             emit=section.emit,
             days=section.days,
             by_calendar=section.counting == "calendar_days",
@@ -222,7 +206,7 @@ def _compile_rule(name: str, section: RuleSection) -> Rule:
     if isinstance(section, CountRuleSection):
         return CountRule(
             name=name,
-            filter=_filter(section.when),
+            filter=filter_of(section.when),
             emit=section.emit,
             at_least=section.at_least,
             within_days=section.within_days,
@@ -233,7 +217,7 @@ def _compile_rule(name: str, section: RuleSection) -> Rule:
     if isinstance(section, DeclineRuleSection):
         return DeclineRule(
             name=name,
-            filter=_filter(section.when),
+            filter=filter_of(section.when),
             emit=section.emit,
             recent_days=section.recent_days,
             baseline_days=section.baseline_days,
@@ -249,7 +233,7 @@ def _compile_absence(name: str, section: AbsenceRuleSection) -> AbsenceRule | Ne
     if section.within_days is not None:
         return NeverStartedRule(
             name=name,
-            filter=_filter(section.when),
+            filter=filter_of(section.when),
             emit=section.emit,
             cutoff=cutoff,
             grace_us=grace_us,
@@ -257,7 +241,7 @@ def _compile_absence(name: str, section: AbsenceRuleSection) -> AbsenceRule | Ne
         )
     return AbsenceRule(
         name=name,
-        filter=_filter(section.when),
+        filter=filter_of(section.when),
         emit=section.emit,
         cutoff=cutoff,
         grace_us=grace_us,
@@ -266,29 +250,6 @@ def _compile_absence(name: str, section: AbsenceRuleSection) -> AbsenceRule | Ne
         min_surprise=section.min_surprise,
         again=tuple(sorted(set(section.again_after_days))),
     )
-
-
-def _filter(when: When) -> str:
-    """One name for each distinct `when`: its patterns, sorted, joined by an unprintable separator, and what
-    it asks of properties."""
-    patterns = (when.event,) if isinstance(when.event, str) else when.event
-    names = EVERY_EVENT if EVERY_EVENT in patterns else _OR.join(sorted(set(patterns)))
-    return names + (_WHERE + json.dumps(when.where, sort_keys=True) if when.where else "")
-
-
-@lru_cache(1024)
-def _pattern(key: str) -> re.Pattern[str]:
-    """Only `*` is a wildcard, for any run of characters."""
-    names = key.partition(_WHERE)[0].split(_OR)
-    return re.compile("|".join(".*".join(map(re.escape, name.split("*"))) for name in names), re.DOTALL)
-
-
-@lru_cache(1024)
-def _where_of(key: str) -> Mapping[str, Any]:
-    """What a filter asks of properties; nothing where it asks for names alone."""
-    asked = key.partition(_WHERE)[2]
-    where: Mapping[str, Any] = json.loads(asked) if asked else {}
-    return where
 
 
 def _minutes_of(text: str) -> int:

@@ -5,7 +5,8 @@ from typing import Any
 import msgspec
 
 from services.evaluator import days
-from services.evaluator.rules import EVERY_EVENT, Settings
+from services.evaluator.filters import EVERY_EVENT
+from services.evaluator.rules import Settings
 from shared.events import Profile
 
 

@@ -64,6 +64,18 @@ ADOPT_PRODUCTS = Bulk(
         ON CONFLICT (partition, product) DO UPDATE SET key = excluded.key"""),
 )
 
+RECORD_RULES = Bulk(
+    columns=("products", "keys", "rules", "firsts", "lasts"),
+    sqlite="""
+        INSERT INTO seen_rules (product, key, rules, first_us, last_us) VALUES (?, ?, ?, ?, ?)
+        ON CONFLICT (product, key) DO UPDATE SET last_us = excluded.last_us""",
+    postgres=text("""
+        INSERT INTO seen_rules (product, key, rules, first_us, last_us)
+        SELECT * FROM unnest(CAST(:products AS text[]), CAST(:keys AS text[]), CAST(:rules AS text[]),
+            CAST(:firsts AS bigint[]), CAST(:lasts AS bigint[]))
+        ON CONFLICT (product, key) DO UPDATE SET last_us = excluded.last_us"""),
+)
+
 # A conflict means that the row was decided before, by a replay or by another worker: the same fact.
 INSERT_OUTBOX = Bulk(
     columns=("ids", "topics", "products", "customer_ids", "partitions", "contents", "times"),

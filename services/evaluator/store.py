@@ -12,13 +12,22 @@ from sqlalchemy import Row, Text, any_, literal, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.evaluator.changes import Batch, CustomerKey, CustomerRow, OutboxRow, Position, UnsentRow
+from services.evaluator.changes import (
+    Batch,
+    CustomerKey,
+    CustomerRow,
+    OutboxRow,
+    Position,
+    SeenRules,
+    UnsentRow,
+)
 from services.evaluator.statements import (
     ADOPT_PRODUCTS,
     END_FROZEN_OWNERS,
     INSERT_EXCUSED,
     INSERT_OUTBOX,
     MARK_SENT,
+    RECORD_RULES,
     UPSERT_CUSTOMERS,
     run_bulk,
 )
@@ -27,7 +36,7 @@ from shared.database import Database
 from shared.erasure import Receipt, erase_customer, receipt_of
 from shared.errors import Fenced
 from shared.events import TOPIC_EVENTS, TOPIC_TRIGGERS
-from shared.schema import adopted_products, customers, excused_days, outbox, positions
+from shared.schema import adopted_products, customers, excused_days, outbox, positions, seen_rules
 
 READER = "evaluator"
 IDS_PER_QUERY_MAX = 500
@@ -137,6 +146,17 @@ class EvaluatorStore:
             rows = await connection.execute(query.where(adopted_products.c.partition == partition))
             return {row.product: row.key for row in rows}
 
+    async def seen_rules(self, product: str) -> list[SeenRules]:
+        """Every set of rules of a product by which customers were looked at, the one taken up last first."""
+        query = (
+            select(seen_rules).where(seen_rules.c.product == product).order_by(seen_rules.c.last_us.desc())
+        )
+        async with self._database.read() as connection:
+            return [
+                SeenRules(key=row.key, rules=row.rules, first_us=row.first_us, last_us=row.last_us)
+                for row in await connection.execute(query)
+            ]
+
     # The outbox
 
     async def unsent(self, topic: str, partitions: Collection[int], *, rows_max: int) -> list[UnsentRow]:
@@ -240,8 +260,9 @@ async def _write_rows(connection: AsyncConnection, batch: Batch, now_us: int) ->
     await run_bulk(connection, UPSERT_CUSTOMERS, [_values(row) for row in batch.customers])
     excused = [(partition, product, day) for product, day in batch.excused]
     await run_bulk(connection, INSERT_EXCUSED, excused)
-    adopted = [(partition, product, key) for product, key in batch.adopted]
+    adopted = [(partition, product, key) for product, key, _ in batch.adopted]
     await run_bulk(connection, ADOPT_PRODUCTS, adopted)
+    await run_bulk(connection, RECORD_RULES, [(*adopted, now_us, now_us) for adopted in batch.adopted])
     for product in batch.recalled:
         await _recall(connection, product, batch.position)
     await run_bulk(

@@ -1,6 +1,7 @@
 """What the evaluator's store promises, on SQLite and on PostgreSQL."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -114,7 +115,13 @@ async def test_a_batch_from_elsewhere_is_fenced_and_leaves_no_row(
     with pytest.raises(Fenced):
         await written(
             store,
-            batch(expected, 9, customers=(customer("c-1"),), outbox=(message("t-1"),), adopted=(("p", "k"),)),
+            batch(
+                expected,
+                9,
+                customers=(customer("c-1"),),
+                outbox=(message("t-1"),),
+                adopted=(("p", "k", "{}"),),
+            ),
         )
     assert (await claimed(store)).next_offset == 1
     assert await store.load([("p", "c-1")]) == {}
@@ -196,7 +203,8 @@ async def test_a_recall_makes_every_customer_of_the_product_and_partition_due_no
     await written(store, batch(0, 1, partition=1, customers=elsewhere))
     newcomer = customer("n", due_us=900)
     await written(
-        store, batch(1, 2, watermark_us=100, customers=(newcomer,), recalled=("p",), adopted=(("p", "k2"),))
+        store,
+        batch(1, 2, watermark_us=100, customers=(newcomer,), recalled=("p",), adopted=(("p", "k2", "{}"),)),
     )
     assert {row.customer_id for row in await store.due(0, ["p"], before_us=100, rows_max=9)} == {
         "a",
@@ -205,8 +213,21 @@ async def test_a_recall_makes_every_customer_of_the_product_and_partition_due_no
     }
     assert await store.due(1, ["p"], before_us=100, rows_max=9) == []
     assert await store.adopted(0) == {"p": "k2"}
-    await written(store, batch(2, 2, adopted=(("p", "k3"), ("q", "k1"))))
+    await written(store, batch(2, 2, adopted=(("p", "k3", "{}"), ("q", "k1", "{}"))))
     assert await store.adopted(0) == {"p": "k3", "q": "k1"}
+
+
+async def test_rules_stay_to_be_read_the_ones_taken_up_last_first(
+    store: EvaluatorStore,
+) -> None:
+    await claimed(store)
+    for at, key in ((1, "k1"), (2, "k2"), (3, "k1")):
+        rules = json.dumps({"stop": {"kind": "absence", "emit": key}})
+        await store.write(batch(at - 1, at, adopted=(("p", key, rules),)), now_us=at * 1_000_000)
+    (newest, before) = await store.seen_rules("p")
+    assert (newest.key, newest.first_us, newest.last_us) == ("k1", 1_000_000, 3_000_000)
+    assert (before.key, json.loads(before.rules)["stop"]["emit"]) == ("k2", "k2")
+    assert await store.seen_rules("q") == []
 
 
 async def test_erasing_removes_the_customer_and_everything_told_of_it_but_what_is_told_after(

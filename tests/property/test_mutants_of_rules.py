@@ -100,7 +100,7 @@ MUTANTS = (
     ),
     Mutant(
         "properties are not looked at",
-        "rules",
+        "filters",
         "key not in asking or all_present_and_hold(_where_of(key), properties)",
         "key",
     ),

@@ -9,6 +9,8 @@ import pytest
 from fastapi import FastAPI
 
 from services.evaluator.api import ReadingParts, router
+from services.evaluator.changes import Batch, Position
+from services.evaluator.rules import Product
 from shared.auth import KeyRing
 from shared.http import install_errors
 from shared.triggers import encode_trigger
@@ -198,3 +200,27 @@ async def test_without_the_right_key_nothing_is_told(app: FastAPI, keyring: KeyR
         async with (stranger := Client(app, key)).http:
             await stranger.get("c-1", status)
             await stranger.get("c-1/days", status)
+
+
+async def test_the_rules_in_force_stand_before_those_they_replaced(p: Pipeline, client: Client) -> None:
+    await use_on(p, "a", 1)
+    edited = {**RULES, "stopped": {**RULES["stopped"], "cutoff": "15:00"}, "fading": {"kind": "decline"}}
+    del edited["habit"]
+    for product in products_of(edited, "q").values():
+        await p.store.write(
+            recalled_alone(await p.store.claim(0, beginning=0, now_us=1), product),
+            now_us=p.clock.now_us() + 1,
+        )
+    answer = await client.http.get("/v1/rules")
+    newest, first = answer.json()["history"]
+    assert newest["changed"] == {"added": ["fading"], "removed": ["habit"], "edited": ["stopped"]}
+    assert newest["rules"]["fading"] == {"kind": "decline"}
+    assert first["changed"]["added"] == list(RULES)
+
+
+def recalled_alone(position: Position, product: Product) -> Batch:
+    return Batch(
+        expected_offset=position.next_offset,
+        position=position,
+        adopted=((product.id, product.key, product.source),),
+    )

@@ -2,7 +2,8 @@
 
 from datetime import date
 
-from services.evaluator.rules import EVERY_EVENT, passed_filters, settings_of
+from services.evaluator.filters import EVERY_EVENT, passed_filters
+from services.evaluator.rules import settings_of
 from shared.events import Calendar, Profile
 from tests.unit.evaluator.told import LITERAL, day, product
 
