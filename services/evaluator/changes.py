@@ -63,7 +63,7 @@ class Batch(msgspec.Struct, frozen=True, kw_only=True):
 
     Applied in this order: the fence, erasures, customers, days excused, recalls, outbox. `excused` are
     products and ISO days. The customers of `recalled` products become due at once; `adopted` are products
-    with the key of the rules by which this partition's customers are judged from now on, and those rules as JSON.
+    with the key of the rules by which this partition's customers are judged from now on, and these as JSON.
     """
 
     expected_offset: int

@@ -1,4 +1,4 @@
-"""Which events a rule looks at: each distinct `when` is one filter, and has one set of active days a customer."""
+"""Which events a rule looks at: each distinct `when` is a filter, with one set of active days a customer."""
 
 import json
 import re
