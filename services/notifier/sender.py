@@ -9,7 +9,8 @@ its own queue, so that neither the disk nor a slow receiver makes the others wai
 
 import asyncio
 from collections import Counter, defaultdict, deque
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 
 import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -137,15 +138,12 @@ class Sender:
         `per_place_max`: so many letters are held for each of a channel's places.
         """
         now_us = self._parts.clock.now_us()
-        sent = self._sent
 
         def room(channel: str) -> int:
             return self._room(channel, per_place_max)
 
-        async with self._parts.database.begin() as connection:
-            await self._write(connection, sent, now_us)
+        async with self._recording(now_us) as connection:
             claimed = await claim_due(connection, self._sections, self._paces, room, now_us)
-        self._forget(sent)
         hit("notifier.claimed")
         self._recorded = claimed.states or self._recorded  # not read where nothing was due
         self._states |= claimed.states
@@ -214,21 +212,23 @@ class Sender:
 
     async def record(self) -> None:
         """Writes every attempt that has ended, in one transaction."""
-        sent = self._sent
-        if not sent:
-            return
-        async with self._parts.database.begin() as connection:
-            await self._write(connection, sent, self._parts.clock.now_us())
-        self._forget(sent)
+        if self._sent:
+            async with self._recording(self._parts.clock.now_us()):
+                pass
 
-    async def _write(self, connection: AsyncConnection, sent: Sequence[Sent], now_us: int) -> None:
-        # What lands while this is being written waits in a new list for the next time.
-        self._sent = []
+    @asynccontextmanager
+    async def _recording(self, now_us: int) -> AsyncIterator[AsyncConnection]:
+        """A transaction that begins by writing what has ended; until it is committed nothing of it is
+        forgotten, and what lands meanwhile waits for the next one."""
+        sent, self._sent = self._sent, []
         try:
-            await recording.write_sent(connection, sent, self._recorded, self._parts.config, now_us)
+            async with self._parts.database.begin() as connection:
+                await recording.write_sent(connection, sent, self._recorded, self._parts.config, now_us)
+                yield connection
         except BaseException:
             self._sent = [*sent, *self._sent]
             raise
+        self._forget(sent)
 
     def _forget(self, sent: Sequence[Sent]) -> None:
         """They are committed; from here on they are figures."""

@@ -1,10 +1,13 @@
 """Claiming, sending, recording; what each answer of a receiver leads to."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
 
+import msgspec
 import pytest
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.notifier import channel_rows, sent
 from services.notifier.announce import Delivery
@@ -16,6 +19,8 @@ from services.notifier.sender import Sender
 from services.notifier.sent import DeliveryFilter
 from services.notifier.tasks import acknowledge, finish, snooze
 from shared.config import Config
+from shared.database import Database
+from shared.errors import StoreUnavailable
 from tests.integration.notifier.world import OK, Receivers, World, world
 from tests.unit.notifier.cases import HOUR, NOON, config, resumption, stop
 
@@ -44,6 +49,34 @@ async def test_a_delivered_task_is_notified(tmp_path: Path) -> None:
         assert (await here.task()).state == "notified"
         assert {d.state for d in await here.deliveries()} == {"delivered"}
         assert await attempts(here) == [("delivered", "200"), ("delivered", "200")]
+
+
+class FailsToCommitOnce(Database):
+    """The database of a world, whose next commit but one fails."""
+
+    def __init__(self, database: Database) -> None:
+        super().__init__(database.engine)
+        self.begun_count = 0
+
+    @asynccontextmanager
+    async def begin(self) -> AsyncIterator[AsyncConnection]:
+        self.begun_count += 1
+        async with super().begin() as connection:
+            yield connection
+            if self.begun_count == 2:
+                raise StoreUnavailable("the database does not answer: gone")
+
+
+async def test_what_was_sent_is_remembered_until_a_commit_has_held(tmp_path: Path) -> None:
+    async with world(tmp_path, phone_alone()) as here:
+        await here.read(stop())
+        parts = msgspec.structs.replace(here.parts, database=FailsToCommitOnce(here.database))
+        sender = Sender(parts, here.notifier.channels)
+        with pytest.raises(StoreUnavailable):
+            await sender.step()
+        await sender.record()
+        assert (await phone_delivery(here)).state == "delivered"
+        assert len(here.receivers.to("phone")) == 1
 
 
 @pytest.mark.parametrize(
