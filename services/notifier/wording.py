@@ -55,11 +55,16 @@ def type_said(trigger_type: str, words: Words) -> str:
     return trigger_type
 
 
+def is_notice(task: Task) -> bool:
+    """Whether it speaks of a product or a channel, and of no customer."""
+    return task.trigger.type in (SILENCE, DISABLED)
+
+
 def customer(task: Task, words: Words) -> str:
     """The customer's name as it is addressed; its id where it has none."""
     facts = task.trigger.data.customer
     name = " ".join((facts.name or "").split())[:NAME_CHARS_MAX]
-    if task.trigger.type in (SILENCE, DISABLED):
+    if is_notice(task):
         return name  # a product or a channel, and nobody to be polite to
     return words.name(name) if name else facts.id
 

@@ -135,7 +135,7 @@ def card_of(task: Task, words: Words, csms: Mapping[str, CsmSection], now_us: in
         problems=wording.problems(task, words),
         facts=_facts(task, words),
         outage=outage_id(task.trigger) or "" if task.trigger.type == SILENCE else "",
-        customer_path="" if task.trigger.type == SILENCE else customer_path(task.product, task.customer_id),
+        customer_path="" if wording.is_notice(task) else customer_path(task.product, task.customer_id),
     )
 
 

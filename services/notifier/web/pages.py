@@ -11,9 +11,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from services.notifier import board, status, store
+from services.notifier import board, status, store, wording
 from services.notifier.board import TaskFilter
-from services.notifier.guard import SILENCE
 from services.notifier.listing import Part, helping, parts_of
 from services.notifier.parts import NotifierParts
 from services.notifier.tasks import Task
@@ -244,7 +243,7 @@ class Pages:
         return {"fault": fault_said(fault, reader.words) if fault is not None else ""}
 
     async def _calendar(self, task: Task, said: Words, now_us: int) -> Calendar | None:
-        if self._parts.days_of is None or task.trigger.type == SILENCE:
+        if self._parts.days_of is None or wording.is_notice(task):
             return None
         last_on = local_day(now_us, zone(task.plan.contact.zone))
         first_on = last_on - timedelta(days=CALENDAR_DAYS - 1)

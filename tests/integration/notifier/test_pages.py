@@ -12,6 +12,7 @@ import pytest
 from fastapi import FastAPI
 from sqlalchemy import insert
 
+from services.notifier.channels.http import Answer
 from services.notifier.parts import Day
 from services.notifier.web.access import LocalAccess
 from services.notifier.web.site import Site
@@ -255,3 +256,18 @@ async def test_a_lead_releases_held_calls_from_the_notice(tmp_path: Path) -> Non
         assert (
             await client.post("/outages/release", data={"outage": outage}, headers=evil)
         ).status_code == 403
+
+
+async def test_a_channel_that_takes_nothing_any_more_stands_in_the_inbox_with_its_reason(
+    tmp_path: Path,
+) -> None:
+    async with browser(tmp_path) as (here, client):
+        here.receivers.will_answer("slack", Answer(status=404, body=b"channel_not_found"))
+        await here.read(stop())
+        await here.send()
+        (notice,) = [t for t in await here.tasks() if t.trigger.type == "channel.disabled"]
+        page = (await client.get(f"/tasks/{notice.id}")).text
+        assert "cs-slack: 404 channel_not_found" in page
+        assert "A channel takes no more messages: look at its settings" in page
+        assert "id=cs-slack" not in page  # it is nobody's customer
+        assert stop().data.customer.name in names(page)  # and the call itself is still to be made
