@@ -1,6 +1,7 @@
 """The stops of one cutoff together: many may be one cause, and their calls are then no separate calls.
 
     watching -> clear                 (few stopped, or no more can: their calls go out)
+    clear -> watching                 (a batch brings so many more that it has to be asked again)
     watching, clear -> common         (one in twenty: a holiday, a storm; calls wait for the days after it)
     common -> over                    (the days after it were ordinary: who is still silent is called)
     watching, clear, common -> held   (one in three: the product is the suspect; a notice goes out)
@@ -137,6 +138,11 @@ def weighed(outage: Outage, cohort_count: int, section: ProductSection, now_us: 
     if outage.state != "common" and has_common_cause(known, section):
         return _changed(known, now_us, state="common", wake_us=now_us)
     return known
+
+
+def watched_again(outage: Outage, now_us: int) -> Outage:
+    """More stops come than there seemed to be: their calls wait until it is known how many."""
+    return _changed(outage, now_us, state="watching", opened_us=now_us, wake_us=now_us + LOOK_US)
 
 
 def has_common_cause(outage: Outage, section: ProductSection) -> bool:

@@ -42,9 +42,23 @@ async def watch(
         if trigger.data.product in guarded and (key := outage_id(trigger)) is not None:
             together.setdefault(key, []).append(trigger)
     known = await _locked(connection, together)
+    for key, outage in known.items():
+        known[key] = await _watched_again(connection, outage, together[key], config, now_us)
     new = [some for key, some in together.items() if key not in known]
     await _make(connection, [o for some in new if (o := await _opened(connection, some, config, now_us))])
     return known | await _locked(connection, together.keys() - known.keys())
+
+
+async def _watched_again(
+    connection: AsyncConnection, outage: Outage, triggers: Sequence[Trigger], config: Config, now_us: int
+) -> Outage:
+    """The outage with which these triggers go on; it is watched again where they may be too many."""
+    section = _section(config, outage.product)
+    more_count = len({trigger.id for trigger in triggers if is_stop(trigger, section)})
+    if outage.state != "clear" or not more_count:
+        return outage
+    may_be = await cohorts.can_be_many(connection, outage, section, outage.stopped_count + more_count)
+    return guard.watched_again(outage, now_us) if may_be else outage
 
 
 async def _opened(

@@ -73,6 +73,17 @@ async def test_who_stops_later_at_the_same_cutoff_waits_with_the_others(tmp_path
         assert waiting(await live(here)) == ["c-0", "c-1", "c-2", "c-3", "c-4", "c-8"]
 
 
+async def test_a_burst_after_a_lone_stop_waits_though_that_one_went_out(tmp_path: Path) -> None:
+    async with product(tmp_path, still_used=95, peers={}) as here:
+        await here.read(stop("c-0"))
+        await here.send()
+        assert len(here.receivers.to("phone")) == 1
+        await here.read(*stops(6))
+        await here.after(seconds=5)
+        assert len(here.receivers.to("phone")) == 1
+        assert waiting(await live(here)) == ["c-1", "c-2", "c-3", "c-4", "c-5"]
+
+
 async def test_late_events_that_show_it_was_none_let_the_others_go(tmp_path: Path) -> None:
     async with product(tmp_path, still_used=95, peers={}) as here:
         await here.read(*stops(5))
