@@ -160,11 +160,11 @@ def observe(
     if EVERY_EVENT in new and use.day == first_active_day(after):
         rules = kinds.first_used(after, product, decided_us, backfill=event.backfill)
     moment = Moment(decided_us, use.day, use.occurred_us)
+    seen = kinds.Seen(use.day, event.event_id, moment, event.backfill)
     notices: list[Notice] = []
     for rule in concerned:
-        seen = kinds.Seen(use.day, event.event_id, moment, rule.filter in new, event.backfill)
         past = past_of(after, rule.filter, excused)
-        kept, told = kinds.observe(rule, rules.get(rule.name), past, seen)
+        kept, told = kinds.observe(rule, rules.get(rule.name), past, seen, is_new=rule.filter in new)
         if kept is not None:
             rules[rule.name] = kept
         notices += told

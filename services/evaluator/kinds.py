@@ -45,7 +45,9 @@ def with_due(state: CustomerState, product: Product, excused: frozenset[int]) ->
     dues: list[int] = []
     for rule in product.rules:
         kept = state.rules.get(rule.name)
-        due = None if kept is None else _due_us(rule, kept, past_of(state, rule.filter, excused))
+        if kept is None or isinstance(kept, StreakState):
+            continue  # a streak is told at once: nothing about it falls due
+        due = _due_us(rule, kept, past_of(state, rule.filter, excused))
         if due is not None:
             dues.append(due)
     due_us = min(dues, default=None)
@@ -69,13 +71,13 @@ def is_behind(state: CustomerState, product: Product, watermark_us: int) -> bool
     nothing could have been told of them as long as no day was added."""
     for rule in product.rules:
         kept = state.rules.get(rule.name)
-        past = past_of(state, rule.filter, NONE_EXCUSED)
-        if isinstance(kept, AbsenceState) and absence.is_silent(kept, past):
-            return True
-        if (
+        if isinstance(kept, AbsenceState):
+            if absence.is_silent(kept, past_of(state, rule.filter, NONE_EXCUSED)):
+                return True
+        elif (
             isinstance(rule, DeclineRule)
             and isinstance(kept, DeclineState)
-            and declines.is_behind(rule, kept, past, watermark_us)
+            and declines.is_behind(rule, kept, past_of(state, rule.filter, NONE_EXCUSED), watermark_us)
         ):
             return True
     return False
@@ -144,12 +146,11 @@ def _settle(
 
 
 class Seen(msgspec.Struct, frozen=True):
-    """An event that matches a rule; `is_new`: its usage day was not active for the rule before."""
+    """An event in its usage day, and when it was read."""
 
     day: int
     event_id: str
     moment: Moment
-    is_new: bool
     backfill: bool
 
 
@@ -163,20 +164,23 @@ def awaits(rule: Rule, kept: RuleState | None, bit: int) -> bool:
 
 
 def observe(
-    rule: Rule, kept: RuleState | None, past: Past, seen: Seen
+    rule: Rule, kept: RuleState | None, past: Past, seen: Seen, *, is_new: bool
 ) -> tuple[RuleState | None, list[Notice]]:
-    """What a rule makes of a use, which is among the active days of `past` already."""
+    """What a rule makes of an event that matches it, whose day is among the active days of `past` already.
+
+    `is_new`: it was not before this event.
+    """
     day, moment, backfill = seen.day, seen.moment, seen.backfill
     if isinstance(rule, CountRule):
-        if rule.of_days and not seen.is_new:
+        if rule.of_days and not is_new:
             return kept, []
         count = kept if isinstance(kept, CountState) else counts.begun(rule)
         return counts.observe(rule, count, past, day, seen.event_id, moment, silently=backfill)
     if isinstance(rule, AbsenceRule):
         if not isinstance(kept, AbsenceState):
             return AbsenceState(day - 1, _told_from(rule.cutoff, past, seen)), []
-        return absence.observe(rule, kept, past, day, moment, is_new=seen.is_new, backfill=backfill)
-    if not seen.is_new:
+        return absence.observe(rule, kept, past, day, moment, is_new=is_new, backfill=backfill)
+    if not is_new:
         return kept, []
     if isinstance(rule, StreakRule):
         streak = kept if isinstance(kept, StreakState) else StreakState()
