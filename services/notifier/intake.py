@@ -12,7 +12,7 @@ import msgspec
 import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.notifier import guarding, store
+from services.notifier import guarding, places, store
 from services.notifier.folding import take_trigger
 from services.notifier.parts import NotifierParts
 from shared.config import Config
@@ -98,13 +98,13 @@ class Intake:
 
     async def _position(self, consumer: Consumer, partition: int) -> int:
         async with self._parts.database.read() as connection:
-            found = await store.position(connection, partition)
+            found = await places.position(connection, partition)
         if found is not None:
             return found
         beginning = await consumer.beginning(partition)
         now_us = self._parts.clock.now_us()
         async with self._parts.database.begin() as connection:
-            return await store.create_position(connection, partition, beginning, now_us)
+            return await places.create_position(connection, partition, beginning, now_us)
 
     async def _take(self, consumer: Consumer, partition: int, records: Sequence[Record]) -> None:
         first = self._next.pop(partition, None)
@@ -132,7 +132,7 @@ class Intake:
         readable, letters = self._read(records, now_us)
         config = self._parts.config
         async with self._parts.database.begin() as connection:
-            await store.move_position(
+            await places.move_position(
                 connection, partition, first=first, next_offset=records[-1].offset + 1, now_us=now_us
             )
             readable = await _not_erased(connection, readable)
@@ -149,7 +149,7 @@ class Intake:
                 take_trigger(ledger, trigger, record.value, config, now_us)
             await guarding.weigh(connection, ledger, config, now_us)
             await store.write(connection, ledger)
-            await store.write_dead_letters(connection, letters)
+            await places.write_dead_letters(connection, letters)
             hit("notifier.batch.written")
         hit("notifier.batch.committed")
         if not ledger.is_empty:
@@ -181,7 +181,7 @@ class Intake:
 
 async def _not_erased(connection: AsyncConnection, readable: list[Readable]) -> list[Readable]:
     """Without the triggers of customers that were erased while these lay in the topic."""
-    standing = await store.standing(connection, {trigger.id for _, trigger in readable})
+    standing = await places.standing(connection, {trigger.id for _, trigger in readable})
     gone = [trigger.id for _, trigger in readable if trigger.id not in standing]
     if gone:
         log.info("triggers of erased customers are passed over", ids=gone[:20], count=len(gone))

@@ -20,11 +20,7 @@ from services.notifier.ledger import HistoryLine, Key, KnownTrigger, Ledger
 from services.notifier.tasks import Note, Task
 from shared import schema
 from shared.config import Channel
-from shared.errors import Fenced
-from shared.events import TOPIC_DEAD_LETTERS, TOPIC_TRIGGERS, DeadLetter, encode
 from shared.triggers import Trigger, decode_trigger
-
-READER = "notifier"
 
 _PARAMETERS_MAX = 500
 """Values in one IN list: far below what either database takes."""
@@ -33,67 +29,7 @@ _task_encoder = msgspec.msgpack.Encoder()
 _task_decoder: msgspec.msgpack.Decoder[Task] = msgspec.msgpack.Decoder(Task)
 
 
-# How far the triggers are read
-
-
-async def position(connection: AsyncConnection, partition: int) -> int | None:
-    """The offset at which to go on; None where this partition was never read."""
-    p = schema.positions.c
-    query = select(p.next_offset).where(
-        p.reader == READER, p.topic == TOPIC_TRIGGERS, p.partition == partition
-    )
-    return (await connection.execute(query)).scalar_one_or_none()
-
-
-async def move_position(
-    connection: AsyncConnection, partition: int, *, first: int, next_offset: int, now_us: int
-) -> None:
-    """Moves the position from exactly `first` to `next_offset`; the fence of a batch.
-
-    Raises Fenced where it is not there any more: another worker owns the partition, and whatever
-    else this transaction wrote must be rolled back.
-    """
-    p = schema.positions
-    moved = await connection.execute(
-        update(p)
-        .where(p.c.reader == READER, p.c.topic == TOPIC_TRIGGERS, p.c.partition == partition)
-        .where(p.c.next_offset == first)
-        .values(next_offset=next_offset, updated_us=now_us)
-    )
-    if moved.rowcount == 1:
-        return
-    raise Fenced(f"{TOPIC_TRIGGERS}/{partition} is not at {first} any more")
-
-
-async def create_position(connection: AsyncConnection, partition: int, at: int, now_us: int) -> int:
-    """The position of a partition, made at `at` where there was none; another worker's wins."""
-    row = {
-        "reader": READER,
-        "topic": TOPIC_TRIGGERS,
-        "partition": partition,
-        "next_offset": at,
-        "updated_us": now_us,
-    }
-    await connection.execute(insert_into(connection, schema.positions).on_conflict_do_nothing(), row)
-    found = await position(connection, partition)
-    return at if found is None else found
-
-
 # What a ledger is made of
-
-
-async def standing(connection: AsyncConnection, trigger_ids: Collection[str]) -> set[str]:
-    """Which of these triggers are still on record, kept there until the transaction ends.
-
-    An erasure takes a customer's triggers off the record first and its tasks afterwards, so whichever of
-    the two transactions comes first, no task of an erased customer is left behind.
-    """
-    o = schema.outbox.c
-    found: set[str] = set()
-    for some in _slices(sorted(trigger_ids)):
-        query = select(o.id).where(o.id.in_(some)).order_by(o.id)
-        found.update((await connection.execute(query.with_for_update(read=True, key_share=True))).scalars())
-    return found
 
 
 async def open_ledger(
@@ -144,7 +80,7 @@ async def ledger_of(
 async def _known(connection: AsyncConnection, trigger_ids: Collection[str]) -> dict[str, str]:
     t = schema.task_triggers.c
     found: dict[str, str] = {}
-    for some in _slices(trigger_ids):
+    for some in slices(trigger_ids):
         rows = await connection.execute(select(t.trigger_id, t.task_id).where(t.trigger_id.in_(some)))
         found.update({row.trigger_id: row.task_id for row in rows})
     return found
@@ -158,7 +94,7 @@ async def _locked_tasks(
 ) -> list[Task]:
     t = schema.tasks.c
     found: dict[str, Task] = {}
-    for some in _slices({(product, customer_id) for product, customer_id, _ in keys}):
+    for some in slices({(product, customer_id) for product, customer_id, _ in keys}):
         products: dict[str, list[str]] = {}
         for product, customer_id in some:
             products.setdefault(product, []).append(customer_id)
@@ -166,7 +102,7 @@ async def _locked_tasks(
         is_live = t.closed_us.is_(None)
         matters = is_live if closed_from_us is None else or_(is_live, t.updated_us > closed_from_us)
         found.update(await _tasks(connection, select(t.task).where(matters, whose)))
-    for ids in _slices(task_ids):
+    for ids in slices(task_ids):
         found.update(await _tasks(connection, select(t.task).where(t.id.in_(ids))))
     return [found[task_id] for task_id in sorted(found)]
 
@@ -179,7 +115,7 @@ async def _tasks(connection: AsyncConnection, query: Select[Any]) -> dict[str, T
 async def _locked_deliveries(connection: AsyncConnection, task_ids: Collection[str]) -> list[Delivery]:
     d = schema.deliveries
     found: list[Delivery] = []
-    for some in _slices(task_ids):
+    for some in slices(task_ids):
         query = select(d).where(d.c.task_id.in_(some)).order_by(d.c.id).with_for_update()
         found += [delivery_from_row(row) for row in (await connection.execute(query)).mappings()]
     return found
@@ -196,7 +132,7 @@ async def write(connection: AsyncConnection, ledger: Ledger) -> None:
     await _move_triggers(connection, ledger.moved)
     await _write_history(connection, ledger.history)
     d = schema.deliveries
-    for some in _slices(ledger.withdrawn):
+    for some in slices(ledger.withdrawn):
         # A lease stays: whoever is sending at this moment may still record that it arrived.
         withdrawn = update(d).where(d.c.id.in_(some), d.c.state.in_(("pending", "held")))
         await connection.execute(withdrawn.values(state="cancelled", next_attempt_us=None))
@@ -278,23 +214,6 @@ async def _write_history(connection: AsyncConnection, lines: Sequence[HistoryLin
     ]
     if rows:
         await connection.execute(insert(schema.task_history), rows)
-
-
-async def write_dead_letters(connection: AsyncConnection, letters: Sequence[DeadLetter]) -> None:
-    """Puts what could not be read into the outbox, from where it is relayed to the dead letters' topic."""
-    rows = [
-        {
-            "id": letter.id,
-            "topic": TOPIC_DEAD_LETTERS,
-            "product": letter.product,
-            "customer_id": letter.customer_id or "",
-            "value": encode(letter),
-            "created_us": letter.rejected_us,
-        }
-        for letter in letters
-    ]
-    if rows:
-        await connection.execute(insert_into(connection, schema.outbox).on_conflict_do_nothing(), rows)
 
 
 # Reading
@@ -422,6 +341,7 @@ def upsert(connection: AsyncConnection, table: Table, key: list[str], columns: C
     return statement.on_conflict_do_update(index_elements=key, set_=changed)
 
 
-def _slices(values: Collection[Any]) -> Iterable[list[Any]]:
+def slices(values: Collection[Any]) -> Iterable[list[Any]]:
+    """In order, as many at a time as go into one list of a statement."""
     ordered = sorted(values)
     return (ordered[i : i + _PARAMETERS_MAX] for i in range(0, len(ordered), _PARAMETERS_MAX))

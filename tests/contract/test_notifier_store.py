@@ -10,7 +10,7 @@ import msgspec
 import pytest
 from sqlalchemy import Select, insert, select, text, update
 
-from services.notifier import allotting, board, channel_rows, cohorts, guarding, outgoing, sent, store
+from services.notifier import allotting, board, channel_rows, cohorts, guarding, outgoing, places, sent, store
 from services.notifier.announce import Delivery
 from services.notifier.board import TaskFilter
 from services.notifier.capacity import SETTLE_US
@@ -98,25 +98,25 @@ def mark(delivery: Delivery, state: str, **values: object) -> Mark:
 
 async def test_a_position_moves_only_from_exactly_where_it_is(database: Database) -> None:
     async with database.begin() as connection:
-        assert await store.position(connection, 3) is None
-        assert await store.create_position(connection, 3, 40, NOON) == 40
-        assert await store.create_position(connection, 3, 7, NOON) == 40
-        await store.move_position(connection, 3, first=40, next_offset=45, now_us=NOON)
+        assert await places.position(connection, 3) is None
+        assert await places.create_position(connection, 3, 40, NOON) == 40
+        assert await places.create_position(connection, 3, 7, NOON) == 40
+        await places.move_position(connection, 3, first=40, next_offset=45, now_us=NOON)
     for wrong in (40, 44, 46):
         with pytest.raises(Fenced):
             async with database.begin() as connection:
-                await store.move_position(connection, 3, first=wrong, next_offset=50, now_us=NOON)
+                await places.move_position(connection, 3, first=wrong, next_offset=50, now_us=NOON)
     async with database.read() as connection:
-        assert await store.position(connection, 3) == 45
+        assert await places.position(connection, 3) == 45
 
 
 async def test_of_two_batches_at_once_one_is_fenced(database: Database) -> None:
     async with database.begin() as connection:
-        await store.create_position(connection, 0, 0, NOON)
+        await places.create_position(connection, 0, 0, NOON)
 
     async def batch(trigger: Trigger) -> None:
         async with database.begin() as connection:
-            await store.move_position(connection, 0, first=0, next_offset=1, now_us=NOON)
+            await places.move_position(connection, 0, first=0, next_offset=1, now_us=NOON)
             ledger = await store.open_ledger(connection, [trigger], CONFIG.channels)
             take_trigger(ledger, trigger, encode_trigger(trigger), CONFIG, NOON)
             await store.write(connection, ledger)
@@ -189,7 +189,7 @@ async def test_dead_letters_wait_in_the_outbox_once(database: Database) -> None:
     )
     for _ in range(2):
         async with database.begin() as connection:
-            await store.write_dead_letters(connection, [letter])
+            await places.write_dead_letters(connection, [letter])
     async with database.read() as connection:
         rows = (await connection.execute(select(schema.outbox))).all()
     assert [(row.id, row.topic, row.sent_us) for row in rows] == [(letter.id, "usage.dead_letters", None)]

@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import delete
 from sqlalchemy.exc import SQLAlchemyError
 
-from services.notifier import store
+from services.notifier import places
 from services.notifier.intake import POISON_IN_A_ROW_MAX, Intake
 from shared import schema
 from shared.errors import PermanentError, StoreUnavailable
@@ -18,7 +18,7 @@ from tests.unit.notifier.cases import resumption, retraction, stop
 
 async def position(of: World) -> int | None:
     async with of.database.read() as connection:
-        return await store.position(connection, 0)
+        return await places.position(connection, 0)
 
 
 async def test_a_stop_becomes_a_task_with_its_deliveries(tmp_path: Path) -> None:
@@ -93,7 +93,7 @@ async def test_a_fenced_batch_leaves_no_row_and_is_read_anew(tmp_path: Path) -> 
         await here.read(stop("c-1"))
         await here.publish(stop("c-2"))
         async with here.database.begin() as connection:  # another worker was here meanwhile
-            await store.move_position(connection, 0, first=1, next_offset=2, now_us=0)
+            await places.move_position(connection, 0, first=1, next_offset=2, now_us=0)
         await here.notifier.intake.step()
         assert [task.customer_id for task in await here.tasks()] == ["c-1"]
         await here.publish(stop("c-3"))
