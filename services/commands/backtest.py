@@ -1,18 +1,16 @@
 """`backtest`: replays history through the core as if live, and tells what would have been called about."""
 
 import sys
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from datetime import datetime
-from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Annotated, TextIO
 
 import msgspec
 import typer
 
+from services.commands.outputs import opened
 from services.commands.surroundings import ConfigOption, ProductOption
-from shared.errors import SetupError
 
 if TYPE_CHECKING:
     from services.commands.backtesting.telling import Aids, Sweep
@@ -71,7 +69,7 @@ def backtest(
     found = read_config(config or read_settings().config_path)
     product_id = chosen_product(found, product)
     compiled = compile_product(product_id, found.products[product_id])
-    with _opened(out) as out_file, _opened(calls) as calls_file, _opened(html) as html_file:
+    with opened(out) as out_file, opened(calls) as calls_file, opened(html) as html_file:
         rejected = Rejections(lambda line: print(line, file=sys.stderr))
         history = read_history(events, customers, product_id, rejected)
         outcomes = _outcomes(history, outcome, stayed)
@@ -125,7 +123,7 @@ def _aids(
         foresight = foresee(found, outcomes.of, replay.first_on, replay.last_on)
     rules = [rule for rule in product.rules if isinstance(rule, AbsenceRule)] if is_swept else []
     return Aids(
-        loads=loads(replay.calls, {name: csm.calls_per_day_max for name, csm in config.csms.items()}),
+        loads=loads(replay.calls, config.csms),
         kinds=day_kinds(replay.calls, _countries(history, product), replay.first_on, replay.last_on),
         sweeps=[_swept(history, replay, product, rule) for rule in rules],
         foresight=foresight,
@@ -201,21 +199,6 @@ def _trigger_line(trigger: "Trigger") -> bytes:
     from shared.triggers import encode_trigger
 
     return encode_trigger(trigger)
-
-
-@contextmanager
-def _opened(name: str | None) -> Iterator[TextIO | None]:
-    """The file to write to, opened before the work so that a bad path is known at once."""
-    if name is None:
-        yield None
-    elif name == "-":
-        yield sys.stdout
-    else:
-        try:
-            with Path(name).open("w", encoding="utf-8", newline="\n") as file:
-                yield file
-        except OSError as error:
-            raise SetupError(f"cannot write {name}: {error.strerror}") from error
 
 
 def _write(file: TextIO | None, lines: Iterable[bytes]) -> None:

@@ -5,10 +5,11 @@ import sys
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TextIO
 
 import typer
 
+from services.commands.outputs import opened
 from services.commands.surroundings import ConfigOption, ProductOption
 
 if TYPE_CHECKING:
@@ -65,14 +66,15 @@ def discover(
     product_id = chosen_product(found, product)
     compiled = compile_product(product_id, found.products[product_id])
     rejected = Rejections(lambda line: print(line, file=sys.stderr))
-    profiles, outcomes = _read_customers(customers, outcome, stayed, rejected)
-    uses = _read_uses(events, profiles, compiled, rejected)
-    cohort = gather(uses, profiles, outcomes.of, anchor=from_day)
-    search = look(cohort, seed)
-    if rejected.count:
-        print(f"left out: {rejected.summary()} lines, told above", file=sys.stderr)
-    findings = conclude(search, _by_chance(search, seed, shuffles))
-    _tell(cohort, search, findings, outcomes, from_day, number=number, html=html)
+    with opened(html) as html_file:
+        profiles, outcomes = _read_customers(customers, outcome, stayed, rejected)
+        uses = _read_uses(events, profiles, compiled, rejected)
+        cohort = gather(uses, profiles, outcomes.of, anchor=from_day)
+        search = look(cohort, seed)
+        if rejected.count:
+            print(f"left out: {rejected.summary()} lines, told above", file=sys.stderr)
+        findings = conclude(search, _by_chance(search, seed, shuffles))
+        _tell(cohort, search, findings, outcomes, from_day, number=number, html=html_file)
 
 
 def _anchor(name: str) -> "Anchor":
@@ -169,7 +171,7 @@ def _tell(
     anchor: "Anchor",
     *,
     number: int | None,
-    html: str | None,
+    html: TextIO | None,
 ) -> None:
     from services.commands.discovery import curve, page, ready, telling
 
@@ -185,7 +187,7 @@ def _tell(
         drawn = [*telling.bars(bars, chosen.habit.at_least), *telling.curve(weeks)]
         print(f"{chosen.habit.words()}:", *drawn, "", rule, sep="\n")
     if html is not None:
-        _write(html, page.page(head, findings, chosen, weeks, bars, rule))
+        html.write(page.page(head, findings, chosen, weeks, bars, rule))
 
 
 def _chosen(findings: Sequence["Finding"], number: int | None) -> "Finding | None":
@@ -206,18 +208,11 @@ def _print_table(rows: Sequence[tuple[str, ...]]) -> None:
     from rich import box
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
-    shown = Table(*HEADINGS, box=box.SIMPLE)
+    shown = Table(*HEADINGS, box=box.SIMPLE, padding=(0, 1, 0, 0), pad_edge=False)
     for row in rows:
         style = {"recommended": "bold", "too few": "dim", "may be chance": "dim"}.get(row[-1])
-        shown.add_row(*row, style=style)
+        # As Text, for the name of an event may look like markup.
+        shown.add_row(*map(Text, row), style=style)
     Console().print(shown)
-
-
-def _write(name: str, text: str) -> None:
-    from shared.errors import SetupError
-
-    try:
-        Path(name).write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise SetupError(f"cannot write {name}: {error.strerror}") from error

@@ -140,6 +140,12 @@ def test_wrong_use_is_one_line(tmp_path: Path, arguments: list[str], said: str) 
     assert_one_line(run("discover", *arguments, directory=tmp_path), status=2, said=said)
 
 
+def test_a_page_that_cannot_be_written_is_known_before_the_work(tmp_path: Path) -> None:
+    _write(tmp_path)
+    result = run("discover", *FILES, "--outcome", "renewed", "--html", "no/such/place", directory=tmp_path)
+    assert_one_line(result, status=1, said="cannot write no/such/place: No such file or directory")
+
+
 def test_a_row_that_is_not_there_has_no_rule(tmp_path: Path) -> None:
     _write(tmp_path)
     result = run("discover", *FILES, "--outcome", "renewed", "--rule", "99", directory=tmp_path)

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from services.evaluator.expected import breaks_of_custom, public_holidays
+from shared.config import CsmSection
 
 if TYPE_CHECKING:
     from services.commands.calls import Call
 
+NOBODY: Final = "(no CSM named)"
 HOLIDAY: Final = "public holiday"
 AROUND: Final = "day before or after one"
 BREAK: Final = "customary break"
@@ -23,11 +25,12 @@ KINDS: Final = (HOLIDAY, AROUND, BREAK, ORDINARY)
 class Load(msgspec.Struct, frozen=True, kw_only=True):
     """The calls of one owner, None where no CSM was named, by the day on which they go out.
 
-    `daily_max`: so many calls a day the owner makes, None: not told. `over_days`: on so many days there were
-    more, by `over_count` calls together.
+    `name`: as people know the owner. `daily_max`: so many calls a day the owner makes, None: not told.
+    `over_days`: on so many days there were more, by `over_count` calls together.
     """
 
     owner: str | None
+    name: str
     by_day: Mapping[date, int]
     daily_max: int | None
 
@@ -63,16 +66,18 @@ class DayKind(msgspec.Struct, frozen=True, kw_only=True):
     share_of_days: float
 
 
-def loads(calls: Iterable["Call"], daily_max: Mapping[str, int | None]) -> list[Load]:
+def loads(calls: Iterable["Call"], csms: Mapping[str, CsmSection]) -> list[Load]:
     """One for each owner, the one with the most calls first."""
     days: defaultdict[str | None, Counter[date]] = defaultdict(Counter)
     for call in calls:
         days[call.owner][call.given_on] += 1
-    found = [
-        Load(owner=owner, by_day=by_day, daily_max=daily_max.get(owner or ""))
-        for owner, by_day in days.items()
-    ]
+    found = [_load(owner, by_day, csms.get(owner or "")) for owner, by_day in days.items()]
     return sorted(found, key=lambda load: (-load.call_count, load.owner or ""))
+
+
+def _load(owner: str | None, by_day: Mapping[date, int], csm: CsmSection | None) -> Load:
+    name = NOBODY if owner is None else f"{csm.name} ({owner})" if csm else owner
+    return Load(owner=owner, name=name, by_day=by_day, daily_max=csm.calls_per_day_max if csm else None)
 
 
 def day_kinds(

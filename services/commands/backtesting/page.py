@@ -10,7 +10,7 @@ from services.commands import charts
 from services.commands.backtesting import settings
 from services.commands.backtesting.foresight import Foresight
 from services.commands.backtesting.load import DayKind, Load
-from services.commands.backtesting.telling import NOBODY, Aids, Sweep, foresight_lines
+from services.commands.backtesting.telling import Aids, Sweep, foresight_lines
 
 if TYPE_CHECKING:
     from services.commands.calls import Call
@@ -65,7 +65,7 @@ def _by_day(calls: Sequence["Call"], loads: Sequence[Load]) -> Iterator[str]:
     for load in loads[:OWNERS_MAX]:
         if load.daily_max is not None:
             mark = (float(load.daily_max), f"{load.daily_max} a day")
-            yield charts.bars(_days(load.by_day, first, last), label=f"Calls of {load.owner}", mark=mark)
+            yield charts.bars(_days(load.by_day, first, last), label=f"Calls of {load.name}", mark=mark)
 
 
 def _days(counts: Mapping[date, int], first: date, last: date) -> list[tuple[str, float]]:
@@ -77,7 +77,7 @@ def _load(load: Load) -> tuple[str, ...]:
     busiest_on, busiest_count = load.busiest
     is_told = load.daily_max is not None
     return (
-        load.owner or NOBODY,
+        load.name,
         f"{load.call_count:,}",
         f"{len(load.by_day):,}",
         f"{load.median_count:g}",

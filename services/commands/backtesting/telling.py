@@ -11,7 +11,6 @@ from services.commands.backtesting.foresight import Foresight, Warned
 from services.commands.backtesting.load import DayKind, Load
 from services.commands.backtesting.sweep import Setting, Swept
 
-NOBODY: Final = "(no CSM named)"
 LOADS_MAX: Final = 8
 _BAR_CHARS: Final = 24
 
@@ -39,7 +38,7 @@ def loads_lines(loads: Sequence[Load]) -> list[str]:
     """Each CSM's calls, by the day on which they go out."""
     if not loads:
         return []
-    rows = [(load.owner or NOBODY, _load(load)) for load in loads[:LOADS_MAX]]
+    rows = [(load.name, _load(load)) for load in loads[:LOADS_MAX]]
     rest = loads[LOADS_MAX:]
     if rest:
         rows.append((f"{len(rest):,} more", f"{sum(load.call_count for load in rest):,}"))

@@ -14,6 +14,7 @@ from services.commands.backtesting.load import (
 )
 from services.commands.backtesting.telling import loads_lines
 from services.commands.calls import Call
+from shared.config import CsmSection
 from shared.triggers import CustomerFacts, StreakFacts, Trigger, TriggerData
 
 
@@ -36,21 +37,29 @@ def call(day: date, owner: str | None = "mori", customer: str = "c") -> Call:
 
 def test_days_over_what_a_csm_can_make_and_by_how_much() -> None:
     monday, tuesday = date(2026, 3, 2), date(2026, 3, 3)
-    (mori,) = loads([call(monday)] * 5 + [call(tuesday)] * 2, {"mori": 3})
+    (mori,) = loads(
+        [call(monday)] * 5 + [call(tuesday)] * 2, {"mori": CsmSection(name="森", calls_per_day_max=3)}
+    )
     assert (mori.call_count, mori.busiest, mori.median_count) == (7, (monday, 5), 3.5)
     assert (mori.over_days, mori.over_count) == (1, 2)
     (_, line) = loads_lines([mori])
+    assert "森 (mori)" in line
     assert "over 3 a day on 1, by 2" in line
 
 
 def test_nobody_is_over_what_was_not_told() -> None:
-    found = loads([call(date(2026, 3, 2), None), call(date(2026, 3, 2), "mori")] * 2, {"mori": None})
+    found = loads(
+        [call(date(2026, 3, 2), None), call(date(2026, 3, 2), "mori")] * 2, {"mori": CsmSection(name="Mori")}
+    )
     assert [(load.owner, load.over_days) for load in found] == [(None, 0), ("mori", 0)]
     assert "(no CSM named)" in loads_lines(found)[1]
 
 
 def test_many_csms_stay_on_one_screen() -> None:
-    every = [Load(owner=f"csm-{n}", by_day={date(2026, 3, 2): 20 - n}, daily_max=None) for n in range(20)]
+    every = [
+        Load(owner=f"csm-{n}", name=f"{n}", by_day={date(2026, 3, 2): 20 - n}, daily_max=None)
+        for n in range(20)
+    ]
     lines = loads_lines(every)
     assert len(lines) == 10
     assert lines[-1].split() == ["12", "more", str(sum(20 - n for n in range(8, 20)))]
