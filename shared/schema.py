@@ -211,7 +211,14 @@ Index(  # the inbox: parts and windows are counted, and of each the most surpris
     sqlite_where=tasks.c.closed_us.is_(None),
     postgresql_where=tasks.c.closed_us.is_(None),
 )
-Index("tasks_day", tasks.c.product, tasks.c.day)
+Index(  # who else was silent on a day
+    "tasks_day",
+    tasks.c.product,
+    tasks.c.day,
+    tasks.c.type,
+    tasks.c.surprise,
+    tasks.c.customer_id,
+)
 Index("tasks_customer", tasks.c.product, tasks.c.customer_id, tasks.c.opened_us)
 Index("tasks_closed", tasks.c.closed_us)
 Index("tasks_opened", tasks.c.opened_us)

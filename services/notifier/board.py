@@ -1,6 +1,6 @@
 """Lists of tasks as people ask for them: by state, owner, day, contact window; page by page, and counted."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -113,11 +113,8 @@ async def surprising(
         _t.closed_us.is_(None), _waiting.in_([waiting]), _t.contact.in_(sorted(contact_texts))
     )
     order = (_t.wake_us, _t.id) if waiting == "snoozed" else (_t.surprise.desc(), _t.opened_us, _t.id)
-    # Ids first: sorting thousands of whole tasks to show fifty would be most of the page's time.
-    ids = list((await connection.execute(query.order_by(*order).limit(count_max))).scalars())
-    found = await connection.execute(select(_t.id, _t.task).where(_t.id.in_(ids)))
-    by_id = {row.id: decode_task(row.task) for row in found}
-    return [by_id[task_id] for task_id in ids if task_id in by_id]
+    ids = (await connection.execute(query.order_by(*order).limit(count_max))).scalars()
+    return await _read(connection, list(ids))
 
 
 async def silent_too(connection: AsyncConnection, task: Task, *, count_max: int) -> tuple[int, list[Task]]:
@@ -130,9 +127,16 @@ async def silent_too(connection: AsyncConnection, task: Task, *, count_max: int)
     )
     customers = func.count(_t.customer_id.distinct())
     total = int((await connection.execute(select(customers).where(*others))).scalar_one())
-    query = select(_t.task).where(*others).order_by(_t.surprise.desc(), _t.id).limit(count_max)
-    some = [decode_task(value) for value in (await connection.execute(query)).scalars()]
+    query = select(_t.id).where(*others).order_by(_t.surprise.desc()).limit(count_max)
+    some = await _read(connection, list((await connection.execute(query)).scalars()))
     return total, list({other.customer_id: other for other in some}.values())
+
+
+async def _read(connection: AsyncConnection, ids: Sequence[str]) -> list[Task]:
+    """These tasks, in this order. Ids first: sorting thousands of whole tasks to show a few takes long."""
+    found = await connection.execute(select(_t.id, _t.task).where(_t.id.in_(ids)))
+    by_id = {row.id: decode_task(row.task) for row in found}
+    return [by_id[task_id] for task_id in ids if task_id in by_id]
 
 
 @lru_cache(maxsize=4096)

@@ -8,8 +8,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.notifier.figures import Call
 from services.notifier.ledger import HistoryLine
-from services.notifier.store import decode_task
-from services.notifier.tasks import Note, Task
+from services.notifier.store import decode_task, history_line
+from services.notifier.tasks import Task
 from shared import schema
 from shared.events import TOPIC_TRIGGERS
 from shared.triggers import Trigger, decode_trigger
@@ -57,14 +57,7 @@ async def trail_of(
     """The audit trail of several tasks, the newest line first."""
     query = select(schema.task_history).where(_h.task_id.in_(task_ids))
     rows = await connection.execute(query.order_by(_h.seq.desc()).limit(count_max))
-    return [
-        HistoryLine(
-            task_id=row.task_id,
-            at_us=row.at_us,
-            note=Note(change=row.change, actor=row.actor, detail=row.detail),
-        )
-        for row in rows
-    ]
+    return [history_line(row) for row in rows]
 
 
 async def calls_made(connection: AsyncConnection, *, from_us: int) -> list[Call]:

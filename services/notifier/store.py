@@ -9,7 +9,20 @@ from functools import lru_cache
 from typing import Any
 
 import msgspec
-from sqlalchemy import Insert, RowMapping, Select, Table, and_, bindparam, case, insert, or_, select, update
+from sqlalchemy import (
+    Insert,
+    Row,
+    RowMapping,
+    Select,
+    Table,
+    and_,
+    bindparam,
+    case,
+    insert,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -244,14 +257,16 @@ async def history(connection: AsyncConnection, task_id: str) -> list[HistoryLine
     """The audit trail of a task, oldest first."""
     h = schema.task_history
     rows = await connection.execute(select(h).where(h.c.task_id == task_id).order_by(h.c.seq))
-    return [
-        HistoryLine(
-            task_id=row.task_id,
-            at_us=row.at_us,
-            note=Note(change=row.change, actor=row.actor, detail=row.detail),
-        )
-        for row in rows
-    ]
+    return [history_line(row) for row in rows]
+
+
+def history_line(row: Row[Any]) -> HistoryLine:
+    """The line of a stored row."""
+    return HistoryLine(
+        task_id=row.task_id,
+        at_us=row.at_us,
+        note=Note(change=row.change, actor=row.actor, detail=row.detail),
+    )
 
 
 async def triggers_of(connection: AsyncConnection, task_id: str) -> list[Trigger]:
