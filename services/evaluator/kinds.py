@@ -7,7 +7,7 @@ observe    a use
 
 import msgspec
 
-from services.evaluator import absence, counts, declines, never_started, streaks
+from services.evaluator import absence, counts, declines, never_started, stops, streaks
 from services.evaluator.calendar import DAY_US, day_of
 from services.evaluator.notice import Moment, Notice
 from services.evaluator.past import NONE_EXCUSED, Past, past_of
@@ -90,7 +90,7 @@ def may_tell(state: CustomerState, product: Product, watermark_us: int, excused:
         past = past_of(state, rule.filter, excused)
         due: int | None = None
         if isinstance(rule, AbsenceRule) and isinstance(kept, AbsenceState):
-            due = absence.deadline_us(rule, past, max(kept.told_from, kept.settled + 1))
+            due = stops.deadline_us(rule, past, max(kept.told_from, kept.settled + 1))
         elif isinstance(rule, DeclineRule) and isinstance(kept, DeclineState):
             due = declines.deadline_us(rule, past, max(kept.told_from, kept.settled + 1))
         elif kept is not None:

@@ -24,15 +24,15 @@ MUTANTS = (
     ),
     Mutant(
         "grace is not given",
-        "absence",
+        "stops",
         "day_cutoff_us(rule, past, day) + rule.grace_us",
         "day_cutoff_us(rule, past, day)",
     ),
     Mutant(
         "a tick at the very deadline settles",
         "absence",
-        "deadline_us(rule, past, day) < watermark_us",
-        "deadline_us(rule, past, day) <= watermark_us",
+        "while deadline_us(rule, past, day) < watermark_us:\n        settled",
+        "while deadline_us(rule, past, day) <= watermark_us:\n        settled",
     ),
     Mutant(
         "use at the very cutoff is in time",
@@ -42,18 +42,18 @@ MUTANTS = (
     ),
     Mutant(
         "min_streak is one more",
-        "absence",
+        "stops",
         "streak.length < rule.min_streak",
         "streak.length <= rule.min_streak",
     ),
     Mutant(
         "what is taken back is not said",
-        "absence",
+        "stops",
         "notices = [_retracted(rule, past, stop, moment) for stop in gone]",
         "notices: list[Notice] = []",
     ),
     Mutant("a late use takes no day out", "absence", "state.missed & ~bit", "state.missed"),
-    Mutant("missed_days counts the day of use", "absence", "sum(missed < day for", "sum(missed <= day for"),
+    Mutant("missed_days counts the day of use", "stops", "sum(missed < day for", "sum(missed <= day for"),
     Mutant(
         "the last reminder is not waited for",
         "absence",
@@ -68,13 +68,13 @@ MUTANTS = (
     ),
     Mutant(
         "an episode loses the missed day on which use came back",
-        "absence",
+        "stops",
         "else rest & days.span(start, ended)",
         "else rest & (days.span(start, ended - 1) | 1 << start)",
     ),
     Mutant(
         "a told silence is resumed again and again",
-        "absence",
+        "stops",
         "Stop(stop.day, stop.episode, stop.type, True)",
         "stop",
     ),
@@ -102,8 +102,8 @@ MUTANTS = (
     Mutant(
         "an import tells stops of the past",
         "kinds",
-        "    if backfill:\n        told_from =",
-        "    if backfill and not day:\n        told_from =",
+        "    if not seen.backfill:\n        return seen.day",
+        "    if seen:\n        return seen.day",
     ),
     Mutant(
         "a change of zone takes effect at once",

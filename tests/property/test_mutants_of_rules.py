@@ -136,7 +136,7 @@ MUTANTS = (
     ),
     Mutant(
         "a stop is taken back under its rule's new name",
-        "absence",
+        "stops",
         'type=f"{stop.type}.retracted"',
         'type=f"{rule.emit}.retracted"',
     ),
