@@ -113,17 +113,20 @@ def assemble(base: Foundations, services: Collection[Service] = SERVICES) -> Ass
     app.add_middleware(Shortcut, routes=[route for router in routers for route in router.routes], like=app)
     app.add_middleware(LimitBodies)
     app.add_middleware(RequestMetrics)
-    app.include_router(probes(_checks(base, supervisor, rooms)))
+    needs_database = any(room.workers for room in rooms)
+    app.include_router(probes(_checks(base, supervisor, rooms, needs_database=needs_database)))
     for router in routers:
         app.include_router(router)
     install_api_page(app)
     return Assembly(app, supervisor, workers, rooms)
 
 
-def _checks(base: Foundations, supervisor: Supervisor, rooms: Collection[Room]) -> dict[str, Check]:
+def _checks(
+    base: Foundations, supervisor: Supervisor, rooms: Collection[Room], *, needs_database: bool
+) -> dict[str, Check]:
     checks: dict[str, Check] = {
         "log": base.log.check,
-        "database": base.keys.check,
+        **({"database": base.keys.check} if needs_database else {"keys": base.keys.check_usable}),
         "workers": supervisor.check,
     }
     for room in rooms:

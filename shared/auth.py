@@ -181,6 +181,19 @@ class KeyRing:
         async with self._database.read() as connection:
             await connection.execute(select(api_keys.c.prefix).limit(1))
 
+    async def check_usable(self) -> None:
+        """As `check`, but content while the database is away and a key is known that still holds.
+
+        For a service that needs the database for its keys alone: called not ready, it would be sent nothing
+        while the database restarts, which is what the keys are remembered for.
+        """
+        try:
+            await self.check()
+        except StoreUnavailable:
+            now_us = self._clock.now_us()
+            if not any(_within(known.read_us, now_us, STALE_SECONDS) for known in self._known.values()):
+                raise
+
     async def _looked_up_once(self, prefix: str, key_hash: bytes, now_us: int) -> ApiKey:
         """A hundred requests that find the same key out of date ask the database once."""
         lookup = self._lookups.get(key_hash)

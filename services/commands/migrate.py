@@ -56,7 +56,9 @@ def _moved(settings: "Settings", source: Path) -> Mapping[str, int]:
     from services.foundations import distributed, embedded
     from services.moving import move, read_to_the_end
     from shared.clock import SystemClock
+    from shared.telemetry import configure_logging
 
+    configure_logging("ERROR")  # a client that has to ask Kafka twice is no news to whoever types this
     config, clock = read_config(settings.config_path), SystemClock()
 
     async def run() -> Mapping[str, int]:

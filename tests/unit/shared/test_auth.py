@@ -183,6 +183,24 @@ class Leaving(Database):
             yield connection
 
 
+async def test_with_a_known_key_the_keys_are_usable_while_the_database_is_away(
+    database: Database, clock: ManualClock
+) -> None:
+    leaving = Leaving(database.engine)
+    keys = KeyRing(leaving, clock)
+    secret = await keys.create("reserve")
+    leaving.away = True
+    with pytest.raises(StoreUnavailable):
+        await keys.check_usable()  # nobody is known, so nobody could get in
+    leaving.away = False
+    await keys.authenticate(secret)
+    leaving.away = True
+    await keys.check_usable()
+    clock.advance(timedelta(seconds=STALE_SECONDS + 1))
+    with pytest.raises(StoreUnavailable):
+        await keys.check_usable()
+
+
 async def test_a_known_key_works_on_while_the_database_is_away(
     database: Database, clock: ManualClock
 ) -> None:
