@@ -150,6 +150,9 @@ def _count(sent: Sent, attempt: Attempt) -> None:
         log.error(
             "a delivery is given up; it can be replayed",
             delivery=delivery.id,
+            trigger=delivery.trigger_id,
+            product=delivery.product,
+            customer=delivery.customer_id,
             channel=delivery.channel,
             detail=attempt.detail,
         )

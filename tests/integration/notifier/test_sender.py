@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 from sqlalchemy.ext.asyncio import AsyncConnection
+from structlog.testing import capture_logs
 
 from services.notifier import channel_rows, sent
 from services.notifier.announce import Delivery
@@ -118,8 +119,11 @@ async def test_a_receiver_that_fails_for_a_day_is_given_up_and_can_be_replayed(t
     async with world(tmp_path, phone_alone()) as here:
         here.receivers.will_answer("phone", *[FAILED] * ATTEMPTS_MAX)
         await here.read(stop())
-        for _ in range(ATTEMPTS_MAX):
-            await here.after(hours=10)
+        with capture_logs() as lines:
+            for _ in range(ATTEMPTS_MAX):
+                await here.after(hours=10)
+        (told,) = [line for line in lines if line["log_level"] == "error"]
+        assert (told["trigger"], told["customer"]) == (stop().id, stop().data.customer.id)
         dead = await phone_delivery(here)
         assert (dead.state, dead.attempt_count, dead.next_attempt_us) == ("dead", ATTEMPTS_MAX, None)
         assert (await here.task()).is_live  # the task itself is never lost
