@@ -67,6 +67,8 @@ EXAMPLES: Mapping[tuple[str, str], Example] = {
     ("get", "/v1/customers/{customer_id}/days"): Example(
         scope="read", told=404, path="/v1/customers/{customer}/days"
     ),
+    # The key's own product's, whatever anybody asks: a stranger sees its own.
+    ("get", "/v1/rules"): Example(scope="read", told=200, path="/v1/rules"),
     ("get", "/v1/erasures/{receipt_id}"): Example(scope="customers", told=404, path="/v1/erasures/{receipt}"),
     ("get", "/v1/tasks"): Example(scope="read", told=200, path="/v1/tasks?customer_id={customer}"),
     ("get", "/v1/tasks/{task_id}"): Example(scope="read", told=404, path="/v1/tasks/{task}"),
