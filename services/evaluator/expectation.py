@@ -94,7 +94,12 @@ _YESTERDAY: Final = _latest(1, _WIDTH)
 
 def combine(surprises: Iterable[float]) -> float:
     """How surely use would have come on at least one of an episode's missed expected days."""
-    return -expm1(sum([log1p(-min(surprise, _SURPRISE_MAX)) for surprise in surprises]))
+    return -expm1(sum(map(log_of_silence, surprises)))
+
+
+def log_of_silence(surprise: float) -> float:
+    """The logarithm of how likely a day was to pass without use: those of several days add up."""
+    return log1p(-min(surprise, _SURPRISE_MAX))
 
 
 _BEFORE_FIRST_USE: Final = Expectation(expected=False, surprise=0.0, enough=MIN_SURPRISE_DEFAULT)

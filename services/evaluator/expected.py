@@ -40,6 +40,14 @@ def breaks_of_custom(country: str, base: int, length: int) -> int:
     return _sliced(_breaks, country, base, length) if country else 0
 
 
+def days_of_rest(country: str, base: int, length: int) -> tuple[int, int]:
+    """`public_holidays` and `breaks_of_custom` in one, of at least so many days: every judgement asks."""
+    if not country or length <= 0:
+        return 0, 0
+    eras = -(-length // ERA_DAYS)
+    return _from(_holidays, country, base, eras), _from(_breaks, country, base, eras)
+
+
 def _sliced(of_era: Callable[[_Key, int], int], key: _Key, base: int, length: int) -> int:
     if length <= 0:
         return 0

@@ -9,7 +9,7 @@ from services.evaluator.calendar import closes_us, cutoff_us, opens_us
 from services.evaluator.closings import learned_closed
 from services.evaluator.countries import country_of_zone
 from services.evaluator.expectation import Expectation, expect
-from services.evaluator.expected import breaks_of_custom, calendar_days, is_expected, public_holidays
+from services.evaluator.expected import calendar_days, days_of_rest, is_expected
 from services.evaluator.rules import Settings
 from services.evaluator.state import CustomerState, Segment
 
@@ -195,6 +195,5 @@ def past_until(past: Past, day: int) -> Past:
 
 @lru_cache(64)  # one judgement asks for a day several times; more would only cost memory
 def _expectation(active: int, base: int, day: int, country: str) -> Expectation:
-    length = day - base + _KNOWN_AHEAD_DAYS
-    holidays = public_holidays(country, base, length)
-    return expect(active, base, day, holidays=holidays, breaks=breaks_of_custom(country, base, length))
+    holidays, breaks = days_of_rest(country, base, day - base + _KNOWN_AHEAD_DAYS)
+    return expect(active, base, day, holidays=holidays, breaks=breaks)

@@ -5,11 +5,12 @@ definitions.
 """
 
 from collections.abc import Iterable, Iterator
+from math import expm1
 
 import msgspec
 
 from services.evaluator import days
-from services.evaluator.expectation import Expectation, combine
+from services.evaluator.expectation import Expectation, combine, log_of_silence
 from services.evaluator.notice import Moment, Notice
 from services.evaluator.past import Past, Streak
 from services.evaluator.rules import AbsenceRule
@@ -153,11 +154,11 @@ def episodes(missed: int, past: Past, low: int) -> Iterator[Episode]:
 
 def where_raised(rule: AbsenceRule, past: Past, episode: Episode) -> _Raised | None:
     """Where the episode's stop stands; None while the streak is too short or the silence not surprising."""
-    surprises: list[float] = []
+    silence = 0.0
     for k, day in enumerate(episode.missed, start=1):
         expectation = past.expectation(day)
-        surprises.append(expectation.surprise)
-        surprise = combine(surprises)
+        silence += log_of_silence(expectation.surprise)
+        surprise = -expm1(silence)
         if surprise >= _enough(rule, expectation):
             streak = past.streak_before(episode.start)
             if streak.length < rule.min_streak:
