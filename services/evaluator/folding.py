@@ -248,12 +248,19 @@ class _Folding:
         if outcome.state is not before:
             self._keep(key, known, outcome.state)
             self._count_day(product.id, before, outcome.state)
-        if type(message) is Event and message.occurred_us is not None and known.state is not None:
+        if type(message) is Event and message.occurred_us is not None and not self._is_behind(known.state):
+            assert known.state is not None
             # Also after the first one of its day, for the second one is next.
             known.quiet = quiet_after(
                 known.quiet, known.state, name=message.event, occurred_us=message.occurred_us, product=product
             )
         self._telling.emit(key, outcome.triggers)
+
+    def _is_behind(self, state: CustomerState | None) -> bool:
+        """Whether days have passed that the next event judges at once: a late first use brings them along."""
+        if state is None:
+            return True
+        return state.due_us is not None and state.due_us < self._partition.watermark_us
 
     def _keep(self, key: CustomerKey, known: Known, state: CustomerState | None) -> None:
         assert state is not None

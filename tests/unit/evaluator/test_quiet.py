@@ -9,11 +9,16 @@ import pytest
 
 from services.evaluator import engine, profiles
 from services.evaluator.calendar import day_of
+from services.evaluator.changes import Position
+from services.evaluator.folding import fold_records
+from services.evaluator.letters import read
+from services.evaluator.partition import Partition, remember
 from services.evaluator.quiet import NAMES_MAX, Quiet, quiet_after
 from services.evaluator.rules import Product
 from services.evaluator.state import CustomerState
 from shared.clock import to_us
-from shared.events import Event, Profile
+from shared.events import Event, Profile, encode, record_key
+from shared.log import Record
 from tests.unit.evaluator.pipeline import RULES, products_of
 
 PRODUCT = products_of()["p"]
@@ -104,6 +109,22 @@ def test_days_that_pass_unjudged_are_judged_by_the_next_use() -> None:
     assert quiet_after(None, state, name="used", occurred_us=NOON_US, product=PRODUCT) is None
     streaks_alone = products_of({"habit": RULES["habit"]})["p"]
     assert quiet_after(None, state, name="used", occurred_us=NOON_US, product=streaks_alone) is not None
+
+
+def test_a_late_first_use_is_not_quiet_until_the_days_after_it_are_judged() -> None:
+    """Simulation's seed 420663696: its duplicate was passed over, and the stop was decided a tick later."""
+    rules = {"stopped": {"kind": "absence", "expect": "calendar", "emit": "usage.stopped"}}
+    days_later_us = NOON_US + 72 * HOUR_US
+    position = Position(partition=0, next_offset=0, watermark_us=days_later_us)
+    partition = Partition(position, products=products_of(rules), excused={}, next_due_us=None, cached_max=9)
+    remember(partition, [("p", "a")], {})
+    value = encode(use(NOON_US))
+    records = [
+        Record(partition=0, offset=n, key=record_key("p", "a"), value=value, appended_us=days_later_us + 1)
+        for n in range(2)
+    ]
+    decided = fold_records(partition, [read(record) for record in records])
+    assert decided.told == {("p", "usage.stopped"): 1}
 
 
 def after_a_use(rules: dict[str, Any], **event: Any) -> Quiet | None:
