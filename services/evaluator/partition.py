@@ -18,6 +18,7 @@ from shared.errors import PermanentError
 from shared.events import Event, ProfileChanged, Tick
 
 NONE_EXCUSED: frozenset[int] = frozenset()
+_OF_A_CUSTOMER = (Event, ProfileChanged)
 
 
 class Partition:
@@ -89,7 +90,7 @@ def keys_of(reads: Iterable[Read], partition: Partition) -> set[CustomerKey]:
     return {
         key
         for read in reads
-        if isinstance(read.message, Event | ProfileChanged)
+        if isinstance(read.message, _OF_A_CUSTOMER)
         and partition.cache.get(key := (read.message.product, read.message.customer_id)) is None
     }
 
