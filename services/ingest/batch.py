@@ -57,7 +57,7 @@ def event_record(event: Event) -> Message:
     value = encode(event)
     if len(value) > EVENT_BYTES_MAX:
         raise too_large(EVENT_BYTES_MAX, "an event")
-    return Message(value=value, key=f"{event.product}/{event.customer_id}".encode())
+    return Message(value=value, key=record_key(event.product, event.customer_id))
 
 
 def profile_record(changed: ProfileChanged) -> Message:

@@ -14,7 +14,7 @@ import msgspec
 from services.ingest.json_items import UNREADABLE, check_count
 from services.ingest.limits import EVENT_BYTES_MAX, NAME_CHARS_MAX, Terms, are_plain
 from shared.clock import EPOCH
-from shared.events import Event, encode
+from shared.events import Event, encode, record_key
 from shared.log import Message
 
 MakeId = Callable[[], str]
@@ -89,6 +89,6 @@ def plain_recorder(
         )
         if len(value) > EVENT_BYTES_MAX:
             return None
-        return Message(value=value, key=f"{product}/{customer_id}".encode())
+        return Message(value=value, key=record_key(product, customer_id))
 
     return record
