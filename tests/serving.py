@@ -3,7 +3,7 @@
 import asyncio
 import random
 import socket
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from uuid import uuid4
@@ -11,15 +11,15 @@ from uuid import uuid4
 import httpx
 import msgspec
 import uvicorn
+from fastapi import FastAPI
 
 from services.bootstrap import Foundations, assemble
-from services.ingest.app import IngestParts, create_app
 from shared.auth import KeyRing
-from shared.clock import SystemClock
+from shared.clock import Clock, SystemClock
 from shared.config import Config
 from shared.database import Database, open_sqlite
 from shared.events import TOPIC_DEAD_LETTERS, TOPIC_EVENTS, DeadLetter, Message, decode
-from shared.log import Record
+from shared.log import Log, Record
 from shared.log.embedded import EmbeddedLog
 from shared.schema import metadata
 from shared.settings import Settings
@@ -27,22 +27,49 @@ from shared.settings import Settings
 RECORDS_MAX = 100_000
 
 
+def standing_on(
+    *,
+    config: Config,
+    database: Database,
+    log: Log,
+    keys: KeyRing,
+    clock: Clock,
+    make_id: Callable[[], str] = lambda: str(uuid4()),
+    events_per_second_max: int | None = None,
+) -> Foundations:
+    """What a test gives ingest to stand on; of the environment nothing is read but what it says here."""
+    return Foundations(
+        config=config,
+        settings=Settings.model_validate({"EVENTS_PER_SECOND_MAX": events_per_second_max}),
+        clock=clock,
+        database=database,
+        log=log,
+        keys=keys,
+        random=random.Random(1),
+        make_id=make_id,
+    )
+
+
+def ingest_on(base: Foundations) -> FastAPI:
+    """The application of `usage-triggers ingest`, wired as the program wires it."""
+    return assemble(base, ["ingest"]).app
+
+
 class Served:
     """A running ingest: where it is, a key for it, and what its log holds. Stopped, it can start again."""
 
     def __init__(self, database: Database, *, events_per_second_max: int | None = None) -> None:
         clock = SystemClock()
-        self._database = database
         self.log = EmbeddedLog(database, clock, partitions=3)
         self.keys = KeyRing(database, clock)
         self.key = ""
         self.port = 0
-        self._parts = IngestParts(
+        self._base = standing_on(
             config=Config.model_validate({"products": {"reserve": {"time_zone": "Asia/Tokyo"}}}),
+            database=database,
             log=self.log,
             keys=self.keys,
             clock=clock,
-            make_id=lambda: str(uuid4()),
             events_per_second_max=events_per_second_max,
         )
         self._listener: socket.socket | None = None
@@ -62,7 +89,7 @@ class Served:
         self.port = self._listener.getsockname()[1]
         # Driven by startup and shutdown alone: serve() would take the signals of the test run.
         config = uvicorn.Config(
-            create_app(self._parts), log_config=None, lifespan="off", timeout_graceful_shutdown=1
+            ingest_on(self._base), log_config=None, lifespan="off", timeout_graceful_shutdown=1
         )
         config.load()
         self._server = uvicorn.Server(config)
@@ -98,16 +125,7 @@ class Served:
 
     async def days(self, customer_ids: Iterable[str]) -> dict[str, list[str]]:
         """The active days of customers, once an evaluator has read all there is."""
-        base = Foundations(
-            config=self._parts.config,
-            settings=Settings(),
-            clock=self._parts.clock,
-            database=self._database,
-            log=self.log,
-            keys=self.keys,
-            random=random.Random(1),
-        )
-        assembly = assemble(base, ["evaluator"])
+        assembly = assemble(self._base, ["evaluator"])
         evaluator = assembly.workers["evaluator"]
         while await evaluator.step():
             continue

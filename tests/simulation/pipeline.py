@@ -18,7 +18,6 @@ from services.evaluator.rules import Product
 from services.evaluator.store import EvaluatorStore
 from services.evaluator.ticker import Ticker
 from services.evaluator.worker import Evaluator
-from services.ingest.app import IngestParts, create_app
 from services.notifier.desk import Desk, Timekeeper
 from services.notifier.intake import Intake
 from services.notifier.parts import NotifierParts
@@ -29,6 +28,7 @@ from shared.config import Config
 from shared.database import Database
 from shared.errors import TransientError, Unauthorized
 from shared.log import Message
+from tests.serving import ingest_on, standing_on
 from tests.simulation.broker import Broker
 from tests.simulation.disk import Disk
 from tests.simulation.machine import Machine
@@ -187,9 +187,10 @@ def _application() -> FastAPI:
     """Ingest keeps no state, and its routes take longer to build than many a run: one serves all machines."""
     sections = {name: {"late_window": f"{LATE_WINDOW_DAYS}d"} for name in PRODUCTS}
     here: Any = _Here()
-    return create_app(
-        IngestParts(
+    return ingest_on(
+        standing_on(
             config=Config.model_validate({"products": sections}),
+            database=here,  # never asked: the keys are known
             log=here,
             keys=Keys(),
             clock=here,

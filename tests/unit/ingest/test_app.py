@@ -12,7 +12,6 @@ import httpx
 import msgspec
 import pytest
 
-from services.ingest.app import IngestParts, create_app
 from shared.auth import KeyRing
 from shared.clock import ManualClock
 from shared.config import Config
@@ -30,6 +29,7 @@ from shared.events import (
 )
 from shared.schema import metadata
 from tests.fakes.log import MemoryLog
+from tests.serving import ingest_on, standing_on
 
 NOW = datetime(2026, 3, 2, 9, 30, tzinfo=UTC)
 CONFIG = Config.model_validate({"products": {"reserve": {}, "pos": {"late_window": "1d"}}})
@@ -78,8 +78,15 @@ async def ingest(database: Database, clock: ManualClock) -> AsyncIterator[Ingest
     keys = KeyRing(database, clock)
     log = MemoryLog(clock)
     count = itertools.count(1)
-    parts = IngestParts(config=CONFIG, log=log, keys=keys, clock=clock, make_id=lambda: f"made-{next(count)}")
-    transport = httpx.ASGITransport(app=create_app(parts))
+    base = standing_on(
+        config=CONFIG,
+        database=database,
+        log=log,
+        keys=keys,
+        clock=clock,
+        make_id=lambda: f"made-{next(count)}",
+    )
+    transport = httpx.ASGITransport(app=ingest_on(base))
     headers = {"Authorization": f"Bearer {await keys.create('reserve')}"}
     async with httpx.AsyncClient(transport=transport, base_url="http://ingest", headers=headers) as http:
         yield Ingest(http, log, keys)
@@ -330,7 +337,7 @@ async def test_a_spreadsheet_under_another_name_is_refused(ingest: Ingest) -> No
 async def test_readiness_asks_log_and_keys(ingest: Ingest) -> None:
     assert (await ingest.http.get("/readyz")).json() == {
         "status": "ok",
-        "checks": {"log": "ok", "keys": "ok"},
+        "checks": {"log": "ok", "keys": "ok", "workers": "ok"},
     }
     ingest.log.fail_next()
     answer = await ingest.http.get("/readyz")

@@ -12,7 +12,6 @@ import httpx
 import msgspec
 import pytest
 
-from services.ingest.app import IngestParts, create_app
 from shared.auth import KeyRing
 from shared.clock import ManualClock
 from shared.config import Config
@@ -20,6 +19,7 @@ from shared.database import open_sqlite
 from shared.events import TOPIC_DEAD_LETTERS, TOPIC_EVENTS, DeadLetter, Event, Message, ProfileChanged, decode
 from shared.schema import metadata
 from tests.fakes.log import MemoryLog
+from tests.serving import ingest_on, standing_on
 
 NOW = datetime(2026, 3, 2, 9, 30, tzinfo=UTC)
 TRACK = {"type": "track", "event": "used", "groupId": "g-1", "messageId": "m-1"}
@@ -58,10 +58,16 @@ async def ingest(tmp_path: Path) -> AsyncIterator[Ingest]:
         await connection.run_sync(metadata.create_all)
     clock = ManualClock(NOW)
     keys, log = KeyRing(database, clock), MemoryLog(clock)
-    parts = IngestParts(
-        config=CONFIG, log=log, keys=keys, clock=clock, make_id=lambda: "made", events_per_second_max=100
+    base = standing_on(
+        config=CONFIG,
+        database=database,
+        log=log,
+        keys=keys,
+        clock=clock,
+        make_id=lambda: "made",
+        events_per_second_max=100,
     )
-    transport = httpx.ASGITransport(app=create_app(parts))
+    transport = httpx.ASGITransport(app=ingest_on(base))
     async with httpx.AsyncClient(transport=transport, base_url="http://ingest") as http:
         made = Ingest(http, log, clock, keys)
         made.key = await keys.create("reserve")
