@@ -60,6 +60,10 @@ class LimitBodies:
             message = await receive()
             received_count += len(message.get("body", b""))
             if received_count > self._bytes_max:
+                request = Request(scope, receive)
+                declared = _declared_bytes(request)
+                if declared > self._bytes_max:
+                    await _discard(request, declared)
                 # FastAPI turns anything else that comes up while it reads a body into a 400.
                 raise HTTPException(413, _too_large(self._bytes_max).message)
             return message

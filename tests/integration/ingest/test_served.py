@@ -76,6 +76,15 @@ async def test_two_megabytes_are_refused_and_the_sender_sees_it(served: Served) 
         assert (await http.post("/v1/events", json={"customer_id": "c"})).status_code == 202
 
 
+async def test_a_sender_that_closes_afterwards_gets_to_write_too_much_and_read_the_refusal(
+    served: Served,
+) -> None:
+    async with raw(served) as (reader, writer):
+        writer.write(head(served, "Content-Length: 8000000", "Connection: close") + b" " * 8_000_000)
+        await writer.drain()
+        assert await status(reader) == 413
+
+
 async def test_who_asks_before_sending_too_much_is_told_at_once(served: Served) -> None:
     async with raw(served) as (reader, writer):
         writer.write(head(served, "Content-Length: 5000000000", "Expect: 100-continue"))
