@@ -20,7 +20,7 @@ from shared.log import Consumer, Log, Record
 
 GROUP = "usage-triggers.evaluator"
 RECORDS_PER_FETCH_MAX = 10_000
-"""More would spread a transaction over more records, and keep everybody else of this process waiting longer."""
+"""More would spread a transaction over more records, and keep the others of this process waiting longer."""
 
 CUSTOMERS_PER_SWEEP_MAX = 500
 """Customers judged between two looks at the log: some tens of milliseconds."""
