@@ -66,6 +66,8 @@ class Pulse:
         try:
             if self._watch is None:
                 await self._look()
+            # Asked again: somebody else may have come during that look.
+            if self._watch is None:
                 self._watch = asyncio.create_task(self._look_on())
             while not self._ended.is_set():
                 changed = self._changed

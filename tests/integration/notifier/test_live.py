@@ -101,6 +101,26 @@ async def test_hanging_up_ends_every_stream_so_that_a_server_can_stop(tmp_path: 
             assert await asyncio.gather(*listeners) == [[], [], []]
 
 
+async def test_pages_that_open_at_once_share_one_look_and_leave_none_behind() -> None:
+    may_answer = asyncio.Event()
+
+    async def version() -> str:
+        await may_answer.wait()
+        return "1"
+
+    pulse = Pulse(version, look_seconds=3_600, gap_seconds=0.0)
+    others = asyncio.all_tasks()
+    pages = [pulse.changes("0") for _ in range(2)]
+    hearing = [asyncio.ensure_future(said(page)) for page in pages]
+    await asyncio.wait(hearing, timeout=0.05)
+    may_answer.set()
+    assert await asyncio.gather(*hearing) == ["1", "1"]
+    assert len(asyncio.all_tasks() - others) == 1
+    for page in pages:
+        await page.aclose()
+    assert not pulse.is_looking
+
+
 async def test_nobody_looks_while_nobody_listens() -> None:
     async def version() -> str:
         return "1"
