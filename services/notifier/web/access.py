@@ -2,7 +2,7 @@
 
 import ipaddress
 from typing import Literal, Protocol, get_args
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 import msgspec
 from starlette.requests import Request
@@ -68,7 +68,7 @@ class LocalAccess:
         self._csms = csms
 
     async def viewer(self, request: Request) -> Viewer:
-        host = urlsplit(f"//{request.headers.get('host', '')}").hostname or ""
+        host = address_of(f"//{request.headers.get('host', '')}").hostname or ""
         peer = request.client.host if request.client is not None else ""
         if not (is_loopback(host) and is_loopback(peer)):
             raise Forbidden("without sign-in the inbox is shown to this machine alone", code="not_local")
@@ -86,6 +86,14 @@ def is_loopback(host: str) -> bool:
         return False
 
 
+def address_of(text: str) -> SplitResult:
+    """The parts of an address that somebody sent; without any where it is none."""
+    try:
+        return urlsplit(text)
+    except ValueError:
+        return urlsplit("")
+
+
 def check_same_site(request: Request, public_url: str | None = None) -> None:
     """Raises Forbidden for a form that another site sent in the reader's name.
 
@@ -94,7 +102,7 @@ def check_same_site(request: Request, public_url: str | None = None) -> None:
     """
     origin = request.headers.get("origin", "")
     ours = {request.headers.get("host", ""), urlsplit(public_url or "").netloc}
-    if origin and urlsplit(origin).netloc in ours - {""}:
+    if origin and address_of(origin).netloc in ours - {""}:
         return
     if not origin and request.headers.get("sec-fetch-site") == "same-origin":
         return

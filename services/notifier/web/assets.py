@@ -9,7 +9,8 @@ from starlette.responses import Response
 
 from shared.errors import NotFound
 
-_HEADERS = {"Cache-Control": "public, max-age=31536000, immutable", "X-Content-Type-Options": "nosniff"}
+_HEADERS = {"X-Content-Type-Options": "nosniff"}
+_FOR_EVER, _NOT_AT_ALL = "public, max-age=31536000, immutable", "no-store"
 _TYPES = {"css": "text/css; charset=utf-8", "js": "text/javascript; charset=utf-8", "svg": "image/svg+xml"}
 
 
@@ -21,8 +22,12 @@ def _assets() -> dict[str, bytes]:
 
 def asset_url(name: str) -> str:
     """The address of an asset as it is now."""
-    digest = hashlib.sha256(_assets()[name]).hexdigest()[:12]
-    return f"/assets/{digest}/{name}"
+    return f"/assets/{_digest(name)}/{name}"
+
+
+@lru_cache
+def _digest(name: str) -> str:
+    return hashlib.sha256(_assets()[name]).hexdigest()[:12]
 
 
 def add_assets(made: APIRouter) -> None:
@@ -33,4 +38,7 @@ def add_assets(made: APIRouter) -> None:
         body = _assets().get(name)
         if body is None:
             raise NotFound("no such file")
-        return Response(body, media_type=_TYPES.get(name.rpartition(".")[2]), headers=_HEADERS)
+        # While a new version rolls out, a page of the one may ask the other, which must not be kept as it.
+        kept = _FOR_EVER if digest == _digest(name) else _NOT_AT_ALL
+        media_type = _TYPES.get(name.rpartition(".")[2])
+        return Response(body, media_type=media_type, headers={**_HEADERS, "Cache-Control": kept})

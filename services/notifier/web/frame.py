@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable, Coroutine
 from functools import lru_cache
 from typing import Any
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlencode
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -13,7 +13,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
-from services.notifier.web.access import Access, NotSignedIn, Viewer, check_same_site
+from services.notifier.web.access import Access, NotSignedIn, Viewer, address_of, check_same_site
 from services.notifier.web.assets import asset_url
 from services.notifier.web.faults import fault_said
 from services.notifier.words import Words, preferred, words
@@ -148,7 +148,7 @@ def is_part(request: Request, target: str | None = None) -> bool:
 
 def local_path(text: str) -> str:
     """A path of ours to go on to; `/` for anything that could lead elsewhere."""
-    parts = urlsplit(text)
+    parts = address_of(text)
     is_ours = not parts.scheme and not parts.netloc and parts.path.startswith("/")
     if not is_ours or text.startswith("//") or "\\" in text or any(ord(c) < 32 for c in text):
         return "/"
@@ -158,7 +158,7 @@ def local_path(text: str) -> str:
 def came_from(request: Request) -> str:
     """The page of ours that a request was sent from."""
     shown = request.headers.get("hx-current-url") or request.headers.get("referer", "")
-    parts = urlsplit(shown)
+    parts = address_of(shown)
     if parts.netloc != request.headers.get("host"):
         return "/"
     return local_path(f"{parts.path}?{parts.query}" if parts.query else parts.path)

@@ -94,7 +94,7 @@ class Provider:
         answer = await self._exchanged(code, derived(token, "verifier"))
         claims = await self._claims(answer, derived(token, "nonce"))
         email = claims.get("email")
-        if not isinstance(email, str) or claims.get("email_verified") is False:
+        if not isinstance(email, str) or claims.get("email_verified") in (False, "false"):
             raise NotVouchedFor("the sign-in provider knows no verified e-mail address of yours")
         return email
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import msgspec
 from argon2 import PasswordHasher
-from argon2.exceptions import InvalidHashError, VerificationError, VerifyMismatchError
+from argon2.exceptions import InvalidHashError, VerificationError
 from sqlalchemy import Row, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -47,7 +47,7 @@ def user_name(text: str) -> str:
 
 def csm_by_email(name: str, csms: Mapping[str, CsmSection]) -> str | None:
     """The CSM of the configuration whose e-mail address a name is."""
-    return next((key for key, csm in csms.items() if (csm.email or "").casefold() == name), None)
+    return next((key for key, csm in csms.items() if csm.email and csm.email.casefold() == name), None)
 
 
 def configured(name: str, csms: Mapping[str, CsmSection]) -> User | None:
@@ -130,7 +130,7 @@ class Users:
             self._nobodys_hash = self._hasher.hash("nobody's")
         try:
             return self._hasher.verify(known or self._nobodys_hash, password) and known is not None
-        except (VerifyMismatchError, VerificationError, InvalidHashError):
+        except (VerificationError, InvalidHashError):
             return False
 
 

@@ -10,13 +10,14 @@ import pytest
 
 from services.notifier.web.entrance import door_of
 from services.notifier.web.oidc import OidcSettings, Provider
+from services.notifier.web.users import configured
 from shared.clock import ManualClock
 from shared.errors import SetupError
 from shared.settings import Settings
 from tests.fakes.oidc import CLIENT_ID, CLIENT_SECRET, ISSUER, FakeProvider
 from tests.integration.notifier.door import PASSWORD, URL, House, house
 from tests.integration.notifier.world import START
-from tests.unit.notifier.cases import stop
+from tests.unit.notifier.cases import config, stop
 
 SETTINGS = OidcSettings(
     issuer=ISSUER, client_id=CLIENT_ID, client_secret=CLIENT_SECRET, redirect_url=f"{URL}/sign-in/back"
@@ -69,6 +70,12 @@ async def test_a_csm_of_the_configuration_needs_not_be_added_and_is_a_lead_where
         assert (await client.post("/outages/release", data={"outage": "x"})).status_code == release
 
 
+def test_a_csm_without_an_address_is_not_whoever_has_none() -> None:
+    csms = config().csms
+    assert None in [csm.email for csm in csms.values()]
+    assert configured("", csms) is None
+
+
 async def test_a_stranger_whom_the_provider_knows_stays_outside(tmp_path: Path) -> None:
     async with doors(tmp_path) as (_, fake, client):
         answer = await client.get(await out(fake, client))
@@ -88,6 +95,7 @@ async def test_a_stranger_whom_the_provider_knows_stays_outside(tmp_path: Path) 
         {"exp": None},
         {"iat": 32_503_680_000},
         {"email_verified": False},
+        {"email_verified": "false"},
         {"email": None},
         {"email": ["hana@example.com"]},
         {"at_hash": "another token's"},

@@ -107,6 +107,12 @@ async def test_the_language_is_chosen_once_and_kept(tmp_path: Path) -> None:
         assert '<html lang="ja">' in (await client.get("/")).text
 
 
+async def test_a_page_that_is_none_leads_back_to_the_inbox(tmp_path: Path) -> None:
+    async with browser(tmp_path) as (_, client):
+        page = await client.post("/settings", data={"language": "ja"}, headers={"referer": "http://[none"})
+        assert (page.status_code, page.url.path) == (200, "/")
+
+
 async def test_an_outcome_is_recorded_and_can_be_undone(tmp_path: Path) -> None:
     async with browser(tmp_path) as (here, client):
         await here.read(stop())
@@ -195,6 +201,12 @@ async def test_assets_are_kept_for_ever_by_a_name_that_changes_with_them(tmp_pat
         assert (await client.get("/assets/x/secret.txt")).status_code == 404
 
 
+async def test_an_asset_asked_for_by_another_versions_name_is_not_kept_under_it(tmp_path: Path) -> None:
+    async with browser(tmp_path) as (_, client):
+        asset = await client.get("/assets/0123456789ab/inbox.css")
+        assert (asset.status_code, asset.headers["cache-control"]) == (200, "no-store")
+
+
 @pytest.mark.parametrize(
     "headers",
     [
@@ -202,6 +214,7 @@ async def test_assets_are_kept_for_ever_by_a_name_that_changes_with_them(tmp_pat
         {"origin": "null"},
         {"origin": ""},
         {"origin": "http://localhost:9"},
+        {"origin": "http://[localhost:8000"},
     ],
 )
 async def test_a_form_from_another_site_changes_nothing(tmp_path: Path, headers: dict[str, str]) -> None:
@@ -215,6 +228,7 @@ async def test_a_form_from_another_site_changes_nothing(tmp_path: Path, headers:
 async def test_a_name_of_elsewhere_pointed_at_this_machine_sees_nothing(tmp_path: Path) -> None:
     async with browser(tmp_path) as (_, client):
         assert (await client.get("/", headers={"host": "evil.example"})).status_code == 403
+        assert (await client.get("/", headers={"host": "[::1"})).status_code == 403
         assert (await client.get("/", headers={"host": "127.0.0.1:8000"})).status_code == 200
         assert (await client.get("/", headers={"host": "[::1]:8000"})).status_code == 200
 

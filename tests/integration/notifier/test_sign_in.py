@@ -185,7 +185,8 @@ async def test_a_part_asked_for_without_a_session_sends_the_page_to_the_sign_in(
 
 
 @pytest.mark.parametrize(
-    "next_", ["https://evil.example/", "//evil.example", "/\\evil.example", "javascript:1"]
+    "next_",
+    ["https://evil.example/", "//evil.example", "/\\evil.example", "javascript:1", "http://[evil", "//[evil"],
 )
 async def test_the_sign_in_leads_nowhere_else(tmp_path: Path, next_: str) -> None:
     async with house(tmp_path) as there, there.browser(follow_redirects=False) as client:
