@@ -54,9 +54,6 @@ class Access(Protocol):
     async def viewer(self, request: Request) -> Viewer: ...
 
 
-CSM_COOKIE = "csm"
-
-
 class LocalAccess:
     """One person without a password: for a server that listens on this machine alone.
 
@@ -64,16 +61,12 @@ class LocalAccess:
     name here and read everything. So must be the other end of the connection.
     """
 
-    def __init__(self, csms: frozenset[str]) -> None:
-        self._csms = csms
-
     async def viewer(self, request: Request) -> Viewer:
         host = address_of(f"//{request.headers.get('host', '')}").hostname or ""
         peer = request.client.host if request.client is not None else ""
         if not (is_loopback(host) and is_loopback(peer)):
             raise Forbidden("without sign-in the inbox is shown to this machine alone", code="not_local")
-        chosen = request.cookies.get(CSM_COOKIE, "")
-        return Viewer(name="local", role="admin", csm=chosen if chosen in self._csms else None)
+        return Viewer(name="local", role="admin")
 
 
 def is_loopback(host: str) -> bool:

@@ -107,7 +107,7 @@ class Entrance:
         self._clock = clock
         self._users = directory or Users(database, clock)
         self._token_bytes = token_bytes
-        self._local = LocalAccess(frozenset(config.csms))
+        self._local = LocalAccess()
         self.provider = provider or (Provider(door.oidc, clock) if door.oidc is not None else None)
 
     async def viewer(self, request: Request) -> Viewer:

@@ -17,7 +17,7 @@ from services.notifier.listing import Part, helping, parts_of
 from services.notifier.parts import NotifierParts
 from services.notifier.tasks import Task
 from services.notifier.web import inbox
-from services.notifier.web.access import CSM_COOKIE, Viewer
+from services.notifier.web.access import Viewer
 from services.notifier.web.calendar import Calendar, calendar_of
 from services.notifier.web.faults import fault_said
 from services.notifier.web.frame import HEADERS, LANGUAGE_COOKIE, Frame, Reader, came_from, is_part
@@ -298,15 +298,11 @@ def add_pages(made: APIRouter, pages: Pages) -> None:
         return await pages.show(request, task_id=task_id)
 
     @made.post("/settings")
-    async def choose(
-        request: Request, language: str = Form(default=""), csm: str | None = Form(default=None)
-    ) -> Response:
+    async def choose(request: Request, language: str = Form(default="")) -> Response:
         # Also at the sign-in, where nobody is known yet: it is this browser's alone.
         answer = RedirectResponse(came_from(request), status_code=303, headers=HEADERS)
         if language in LANGUAGES:
             answer.set_cookie(
                 LANGUAGE_COOKIE, language, max_age=COOKIE_SECONDS, httponly=True, samesite="lax"
             )
-        if csm is not None:
-            answer.set_cookie(CSM_COOKIE, csm, max_age=COOKIE_SECONDS, httponly=True, samesite="lax")
         return answer

@@ -36,8 +36,7 @@ pytestmark = [
 async def serving(path: Path, *, asks: bool = False) -> AsyncIterator[tuple[World, str]]:
     """The notifier's pages on a free port of this machine; `asks`: the user `root` signs in."""
     async with world(path, config(playbooks=[{"on": "usage.stopped"}])) as here:
-        csms = frozenset(here.parts.config.csms)
-        access: Access = LocalAccess(csms)
+        access: Access = LocalAccess()
         if asks:
             users = Users(here.database, here.clock, CHEAP)
             await users.add("root", role="admin", password=PASSWORD)

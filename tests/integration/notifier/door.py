@@ -8,7 +8,9 @@ import httpx
 from argon2 import PasswordHasher
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
+from starlette.requests import Request
 
+from services.notifier.web.access import Viewer
 from services.notifier.web.entrance import Door, Entrance
 from services.notifier.web.oidc import Provider
 from services.notifier.web.users import Users
@@ -21,6 +23,16 @@ URL = "https://calls.example"
 PASSWORD = "correct horse battery"
 CHEAP = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
 """The tests ask whether a password is right, not how long it takes to guess."""
+
+
+class Known:
+    """Access for pages whose reader the test names."""
+
+    def __init__(self, viewer: Viewer) -> None:
+        self._viewer = viewer
+
+    async def viewer(self, request: Request) -> Viewer:
+        return self._viewer
 
 
 class House:

@@ -14,13 +14,13 @@ from sqlalchemy import insert, update
 from services.letters import LogLetters
 from services.notifier.channels.http import Answer
 from services.notifier.parts import Day, Streak
-from services.notifier.web.access import LocalAccess
+from services.notifier.web.access import Access, LocalAccess, Viewer
 from services.notifier.web.site import Site
 from shared import schema
 from shared.events import TOPIC_DEAD_LETTERS, TOPIC_EVENTS, DeadLetter, Event, decode, encode
 from shared.http import install_errors
 from shared.log import Message
-from tests.integration.notifier.door import PASSWORD, house
+from tests.integration.notifier.door import PASSWORD, Known, house
 from tests.integration.notifier.world import World, world
 from tests.unit.notifier.cases import NOON, config, resumption, stop
 
@@ -45,15 +45,16 @@ async def no_days(product: str, customer_id: str, first_on: date, last_on: date)
 
 
 @asynccontextmanager
-async def browser(path: Path) -> AsyncIterator[tuple[World, httpx.AsyncClient]]:
-    """As an admin on this machine."""
+async def browser(path: Path, access: Access | None = None) -> AsyncIterator[tuple[World, httpx.AsyncClient]]:
+    """As an admin on this machine, where nothing else is said."""
     async with world(path, config(playbooks=[{"on": "usage.stopped", "send": ["phone"]}])) as here:
         letters = LogLetters(here.log, here.parts.config, here.clock, lambda: "made-id")
         parts = msgspec.structs.replace(here.parts, days_of=no_days, streaks_of=streaks_of, letters=letters)
-        access = LocalAccess(frozenset(here.parts.config.csms))
         app = FastAPI()
         install_errors(app)
-        app.include_router(Site(parts, here.notifier.desk, access, here.notifier.sender.wake).router)
+        app.include_router(
+            Site(parts, here.notifier.desk, access or LocalAccess(), here.notifier.sender.wake).router
+        )
         transport = httpx.ASGITransport(app=app)
         async with httpx.AsyncClient(
             transport=transport, base_url="http://localhost:8000", headers=HERE, follow_redirects=True
@@ -100,10 +101,9 @@ async def test_a_customer_of_another_product_or_of_none_is_not_found(tmp_path: P
 
 
 async def test_the_team_sees_who_called_how_soon_and_how_often_a_rule_was_wrong(tmp_path: Path) -> None:
-    async with browser(tmp_path) as (here, client):
+    async with browser(tmp_path, Known(Viewer(name="ito", role="lead", csm="csm-2"))) as (here, client):
         await here.read(*(stop(f"c-{n}", csm="csm-2") for n in range(4)))
         await here.after(minutes=30)
-        client.cookies.set("csm", "csm-2")
         for n, outcome in enumerate(("reached", "false_alarm", "churn_risk")):
             await client.post(f"/tasks/{stop(f'c-{n}').id}/done", data={"outcome": outcome})
         await client.post(f"/tasks/{stop('c-2').id}/reopen")  # a slip of the hand is no call

@@ -14,10 +14,11 @@ from sqlalchemy import insert
 
 from services.notifier.channels.http import Answer
 from services.notifier.parts import Day
-from services.notifier.web.access import LocalAccess
+from services.notifier.web.access import Access, LocalAccess, Viewer
 from services.notifier.web.site import Site
 from shared import schema
 from shared.http import install_errors
+from tests.integration.notifier.door import Known
 from tests.integration.notifier.world import World, world
 from tests.unit.notifier.cases import config, resumption, stop
 
@@ -26,13 +27,14 @@ TASK = f"/tasks/{stop().id}"
 
 
 @asynccontextmanager
-async def browser(path: Path, **product: object) -> AsyncIterator[tuple[World, httpx.AsyncClient]]:
+async def browser(
+    path: Path, access: Access | None = None, **product: object
+) -> AsyncIterator[tuple[World, httpx.AsyncClient]]:
     async with world(path, config(**product)) as here:
         app = FastAPI()
         install_errors(app)
         parts = msgspec.structs.replace(here.parts, days_of=used_but_on_mondays)
-        access = LocalAccess(frozenset(here.parts.config.csms))
-        site = Site(parts, here.notifier.desk, access, here.notifier.sender.wake)
+        site = Site(parts, here.notifier.desk, access or LocalAccess(), here.notifier.sender.wake)
         app.include_router(site.router)
         transport = httpx.ASGITransport(app=app)
         async with httpx.AsyncClient(
@@ -137,9 +139,8 @@ async def test_a_call_is_put_off(tmp_path: Path, choice: str, shown: str) -> Non
 
 
 async def test_a_call_is_taken_and_handed_over(tmp_path: Path) -> None:
-    async with browser(tmp_path) as (here, client):
+    async with browser(tmp_path, Known(Viewer(name="sato", csm="csm-1"))) as (here, client):
         await here.read(stop(csm="csm-1"))
-        client.cookies.set("csm", "csm-1")
         page = await client.post(f"{TASK}/acknowledge")
         assert "対応中: 佐藤さん" in page.text  # csm-1 reads Japanese
         await client.post(f"{TASK}/assign", data={"owner": "csm-2"})
