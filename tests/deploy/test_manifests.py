@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from services.evaluator.worker import GROUP
+from services.notifier.channels.mailer import PORTS
 from services.serving import GRACEFUL_SECONDS
 from services.supervisor import STOP_SECONDS_MAX
 from shared.config_file import load_config
@@ -72,7 +73,7 @@ async def test_every_route_reaches_the_service_that_has_it(entry: Proxy | Gatewa
 
 
 @pytest.mark.parametrize("entry", [Proxy(), Gateway()], ids=["haproxy", "gateway"])
-@pytest.mark.parametrize("path", ["/", "/static/inbox.css", "/slack/actions", "/sign-in"])
+@pytest.mark.parametrize("path", ["/", "/assets/0123456789ab/inbox.css", "/slack/actions", "/sign-in", "/live"])
 def test_what_a_person_opens_reaches_the_notifier(entry: Proxy | Gateway, path: str) -> None:
     assert entry.backend(("GET", path)) == "notifier"
 
@@ -121,6 +122,12 @@ def test_the_evaluator_is_never_scaled_to_none_and_by_the_lag_of_its_own_group()
     assert scaled["spec"]["minReplicaCount"] >= 1
     assert scaled["spec"]["triggers"][0]["metadata"]["consumerGroup"] == GROUP
     assert scaled["spec"]["triggers"][0]["metadata"]["topic"] == TOPIC_EVENTS
+
+
+def test_the_notifier_reaches_what_channels_and_sign_in_talk_to() -> None:
+    policies = {m["metadata"]["name"]: m["spec"] for m in built("production") if m["kind"] == "NetworkPolicy"}
+    (out,) = policies["channels"]["egress"]
+    assert {port["port"] for port in out["ports"]} >= {443, PORTS["starttls"], PORTS["tls"]}
 
 
 def test_whatever_is_scaled_by_a_machine_says_no_number_itself() -> None:
