@@ -25,7 +25,7 @@ _HOW = {
 Manifest = dict[str, Any]
 
 
-def run(name: str, *arguments: str | Path, directory: Path = ROOT) -> subprocess.CompletedProcess[str]:
+def run(name: str, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
     """Runs one of the programs to its end; skips the test where it is missing, saying how to have it."""
     found = shutil.which(name, path=f"{_OURS}{os.pathsep}{os.environ['PATH']}")
     if found is None:
