@@ -73,7 +73,9 @@ async def test_every_route_reaches_the_service_that_has_it(entry: Proxy | Gatewa
 
 
 @pytest.mark.parametrize("entry", [Proxy(), Gateway()], ids=["haproxy", "gateway"])
-@pytest.mark.parametrize("path", ["/", "/assets/0123456789ab/inbox.css", "/slack/actions", "/sign-in", "/live"])
+@pytest.mark.parametrize(
+    "path", ["/", "/assets/0123456789ab/inbox.css", "/slack/actions", "/sign-in", "/live"]
+)
 def test_what_a_person_opens_reaches_the_notifier(entry: Proxy | Gateway, path: str) -> None:
     assert entry.backend(("GET", path)) == "notifier"
 

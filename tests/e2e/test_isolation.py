@@ -2,7 +2,7 @@
 
 import random
 from collections.abc import AsyncIterator, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from shared.clock import ManualClock
 from shared.config import Config
 from shared.settings import Settings
 from tests.e2e.route_examples import CUSTOMER, EXAMPLES, PUBLIC, Example
+from tests.stepping import settle
 
 PRODUCT = {
     "rules": {"first": {"kind": "streak", "days": 1, "emit": "first.day"}},
@@ -60,7 +61,7 @@ class World:
         self.keys: KeyRing = base.keys
         self.names: Mapping[str, str] = {}
         self._database = base.database
-        self._workers = assembly.workers
+        self._assembly = assembly
         self._clock = clock
 
     async def fill(self) -> None:
@@ -100,16 +101,7 @@ class World:
         )
 
     async def settle(self) -> None:
-        """Steps every worker on the data's way until nothing is left to do."""
-        step = {name: worker.step for name, worker in self._workers.items()}
-        await step["ticker"]()
-        while await step["evaluator"]():
-            continue
-        while await step["relay"]():
-            await step["notifier"]()
-        self._clock.advance(timedelta(seconds=3))
-        while await step["timekeeper"]() or await step["sender"]():
-            continue
+        await settle(self._assembly, self._clock)
 
     async def owned(self) -> list[tuple[Any, ...]]:
         """Every row that belongs to `reserve`, and every record of its customers in the log."""

@@ -4,7 +4,7 @@ import asyncio
 import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx
@@ -17,6 +17,7 @@ from services.notifier.channels.http import Answer, Request
 from shared.clock import ManualClock
 from shared.config import Config
 from shared.settings import Settings
+from tests.stepping import settle
 
 SECRET = "whsec_" + "c2VjcmV0LW9mLXRoZS1waG9uZS10b29s"
 CONFIG = Config.model_validate(
@@ -89,19 +90,7 @@ class World:
         await self.settle()
 
     async def settle(self) -> None:
-        """Tells the time, then steps every worker on the data's way until nothing is left to do."""
-        step = {name: worker.step for name, worker in self._assembly.workers.items()}
-        await step["ticker"]()
-        while await step["evaluator"]():
-            continue
-        while await step["relay"]():
-            await step["notifier"]()
-        # Calls wait two seconds, until it is known how many customers stopped at the same cutoff.
-        self._clock.advance(timedelta(seconds=3))
-        while await step["timekeeper"]():
-            continue
-        while await step["sender"]():
-            continue
+        await settle(self._assembly, self._clock)
 
 
 @asynccontextmanager

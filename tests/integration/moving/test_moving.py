@@ -2,7 +2,7 @@
 
 import random
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from shared.partitioner import crc32_partition
 from shared.schema import customers, excused_days, outbox, task_history
 from shared.settings import Settings
 from tests.fakes.log import MemoryLog
+from tests.stepping import settle
 
 PARTITION_COUNT = 4
 CUSTOMERS = [f"c-{n}" for n in range(12)]
@@ -94,16 +95,7 @@ class Place:
         await self.settle()
 
     async def settle(self) -> None:
-        step = {name: worker.step for name, worker in self._assembly.workers.items()}
-        await step["evaluator"]()
-        await step["ticker"]()
-        while await step["evaluator"]():
-            continue
-        while await step["relay"]():
-            await step["notifier"]()
-        self._clock.advance(timedelta(seconds=3))
-        while await step["timekeeper"]() or await step["sender"]():
-            continue
+        await settle(self._assembly, self._clock)
 
     async def close(self) -> None:
         """As their loops do when they end: they leave their groups."""
