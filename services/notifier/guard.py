@@ -234,7 +234,10 @@ def id_after(outage: Outage, day: int) -> str:
 
 
 def silence_trigger(outage: Outage, now_us: int) -> Trigger:
-    """The one notice of an outage, in the shape of every other trigger; its customer is the product."""
+    """The one notice of an outage, in the shape of every other trigger.
+
+    Its customer is the outage: two zones, or two days, are two notices that may be open together.
+    """
     return Trigger(
         id=trigger_id(
             product=outage.product,
@@ -255,7 +258,7 @@ def silence_trigger(outage: Outage, now_us: int) -> Trigger:
             count=outage.stopped_count,
             streak=StreakFacts(length=0, calendar_days=0, started_on=None, last_active_on=None),
             customer=CustomerFacts(
-                id=outage.product,
+                id=outage.id,
                 name=f"{outage.product}: {outage.stopped_count} / {outage.cohort_count}",
                 time_zone=outage.zone,
             ),

@@ -12,29 +12,31 @@ DISABLED = "channel.disabled"
 
 
 def disabled_trigger(state: ChannelState, told_of: Delivery) -> Trigger:
-    """The notice in the shape of every other trigger; its customer is the channel.
+    """The notice in the shape of every other trigger; its customer is the channel since that instant.
 
-    It belongs to the product whose delivery found it out, and is the same however often it is found out.
+    It belongs to the product whose delivery found it out, and is the same however often it is found out. A
+    channel that was enabled and refuses again is news, though nobody has closed the notice before.
     """
     at_us = state.disabled_us or 0
+    since = rfc3339(at_us)
     return Trigger(
         id=trigger_id(
             product=told_of.product,
             customer_id="",
             rule=state.channel,
             type=DISABLED,
-            day=rfc3339(at_us),
+            day=since,
             episode="",
         ),
         type=DISABLED,
-        timestamp=rfc3339(at_us),
+        timestamp=since,
         data=TriggerData(
             product=told_of.product,
             rule=state.channel,
             day=from_us(at_us).date(),
-            decided_at=rfc3339(at_us),
+            decided_at=since,
             streak=StreakFacts(length=0, calendar_days=0, started_on=None, last_active_on=None),
-            customer=CustomerFacts(id=state.channel, name=f"{state.channel}: {state.reason}"),
+            customer=CustomerFacts(id=f"{state.channel}/{since}", name=f"{state.channel}: {state.reason}"),
         ),
     )
 

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import msgspec
 import pytest
 from sqlalchemy import insert, update
 
@@ -22,6 +23,8 @@ JUDGED_TODAY = at("2026-03-02T14:15+09:00")
 JUDGED_TOMORROW = at("2026-03-03T14:15+09:00")
 OTHER_CUTOFF = at("2026-03-03T18:15+09:00")
 KEY = "reserve/usage-stopped/2026-03-02T05:00:00Z"
+LATER_CUTOFF = "2026-03-02T13:00:00Z"
+LATER_KEY = f"reserve/usage-stopped/{LATER_CUTOFF}"
 
 
 @asynccontextmanager
@@ -61,8 +64,12 @@ async def calls(here: World) -> list[Task]:
     return [task for task in await here.tasks() if task.trigger.type != SILENCE]
 
 
+async def notices(here: World) -> list[Task]:
+    return [task for task in await here.tasks() if task.trigger.type == SILENCE]
+
+
 async def notice(here: World) -> Task:
-    (found,) = [task for task in await here.tasks() if task.trigger.type == SILENCE]
+    (found,) = await notices(here)
     return found
 
 
@@ -183,6 +190,23 @@ async def test_a_person_releases_the_calls(tmp_path: Path) -> None:
         assert (found.state, found.closed_by) == ("done", "csm-2")
         released = [row for row in await here.rows("task_history") if row.change == "released"]
         assert {row.actor for row in released} == {"csm-2"}
+
+
+async def test_two_outages_at_once_are_two_notices_each_with_its_own_calls(tmp_path: Path) -> None:
+    elsewhere = [
+        msgspec.structs.replace(trigger, data=msgspec.structs.replace(trigger.data, cutoff_at=LATER_CUTOFF))
+        for trigger in (stop(f"b-{n}", time_zone="Europe/Berlin") for n in range(30))
+    ]
+    async with product(tmp_path, still_used=70) as here:
+        await here.read(*stops(30))
+        await here.read(*elsewhere)
+        assert [task.state for task in await notices(here)] == ["open", "open"]
+        await guarding.release(
+            here.database, here.parts.config, KEY, actor="csm-2", now_us=here.clock.now_us()
+        )
+        await here.after(seconds=1)
+        assert [task.customer_id for task in await notices(here) if task.is_live] == [LATER_KEY]
+        assert {task.held for task in await calls(here) if task.customer_id.startswith("b-")} == {LATER_KEY}
 
 
 async def test_another_products_key_releases_nothing(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from services.notifier import channel_rows
 from services.notifier.channels.http import Answer
 from services.notifier.sender import Sender
 from services.notifier.tasks import acknowledge, assign, finish, reopen, snooze
@@ -193,6 +194,18 @@ async def test_a_channel_that_is_gone_is_disabled_by_name_and_its_operators_hear
         assert f"bot: {error}".encode() in told.body
         stops = [t for t in await here.tasks() if t.trigger.type == "usage.stopped"]
         assert all(t.is_live for t in stops)  # the calls themselves are never lost
+
+
+async def test_a_channel_that_is_gone_once_more_is_told_of_once_more(tmp_path: Path) -> None:
+    async with slack_world(tmp_path, notify="phone") as (here, slack):
+        for customer in ("c-1", "c-2"):
+            slack.errors.append("invalid_auth")
+            await here.read(stop(customer))
+            await here.after(seconds=1)
+            async with here.database.begin() as connection:
+                await channel_rows.enable(connection, "bot")
+        open_notices = [t for t in await here.tasks(is_live=True) if t.trigger.type == "channel.disabled"]
+        assert len(open_notices) == len(slack.to("phone")) == 2
 
 
 async def test_an_error_that_concerns_one_message_gives_up_that_message_alone(tmp_path: Path) -> None:
