@@ -122,7 +122,8 @@ def _folded(state: ChannelState, ended: Sequence[Sent]) -> ChannelState:
     # The letters of one message share its result, which is one attempt at the channel.
     for one in {id(s.result): s for s in ended}.values():
         if one.result is not None and one.attempt is not None:
-            state = after(state, one.result, one.attempt.at_us + one.attempt.took_us)
+            begun_us, took_us = one.attempt.at_us, one.attempt.took_us
+            state = after(state, one.result, begun_us=begun_us, now_us=begun_us + took_us)
     return state
 
 

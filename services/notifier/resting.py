@@ -47,7 +47,7 @@ def room(state: ChannelState, room_max: int, now_us: int) -> int:
     return min(1, room_max) if state.is_failing else room_max
 
 
-def after(state: ChannelState, result: Result, now_us: int) -> ChannelState:
+def after(state: ChannelState, result: Result, *, begun_us: int, now_us: int) -> ChannelState:
     """What an attempt's result says of its channel; the same state where it says nothing new."""
     if result.verdict == "disabled":
         return _disabled(state, result.detail, now_us)
@@ -57,7 +57,7 @@ def after(state: ChannelState, result: Result, now_us: int) -> ChannelState:
         return _answered(state)
     if result.retry_after_seconds is not None:
         return _asked_to_wait(state, result.retry_after_seconds, now_us)
-    return _failed(state, result.detail, now_us)
+    return _failed(state, result.detail, begun_us, now_us)
 
 
 def _disabled(state: ChannelState, reason: str, now_us: int) -> ChannelState:
@@ -78,12 +78,14 @@ def _asked_to_wait(state: ChannelState, seconds: float, now_us: int) -> ChannelS
     return msgspec.structs.replace(state, rests_until_us=max(until_us, state.rests_until_us or 0))
 
 
-def _failed(state: ChannelState, reason: str, now_us: int) -> ChannelState:
-    if state.is_failing and is_resting(state, now_us):
+def _failed(state: ChannelState, reason: str, begun_us: int, now_us: int) -> ChannelState:
+    if state.is_failing and begun_us <= (state.rests_until_us or 0) - _rest_us(state.failure_count):
         return state  # It was under way when the rest began; the rest is not made longer by it.
     count = state.failure_count + 1
-    until_us = state.rests_until_us
-    if count >= FAILURES_MAX:
-        seconds = min(REST_SECONDS << min(count - FAILURES_MAX, 16), REST_SECONDS_MAX)
-        until_us = now_us + seconds * 1_000_000
+    until_us = now_us + _rest_us(count) if count >= FAILURES_MAX else state.rests_until_us
     return ChannelState(channel=state.channel, reason=reason, failure_count=count, rests_until_us=until_us)
+
+
+def _rest_us(failure_count: int) -> int:
+    """How long it rests after so many failures in a row."""
+    return min(REST_SECONDS << min(failure_count - FAILURES_MAX, 16), REST_SECONDS_MAX) * 1_000_000

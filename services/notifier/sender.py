@@ -175,7 +175,9 @@ class Sender:
             self._sent.append(Sent(letter=letter, mark=mark, result=result, attempt=attempt))
         channel = fresh[0].delivery.channel
         # What is queued behind it need not wait for the record to hear of it.
-        self._states[channel] = resting.after(self._state(channel), result, ended_us)
+        self._states[channel] = resting.after(
+            self._state(channel), result, begun_us=begun_us, now_us=ended_us
+        )
 
     def _state(self, channel: str) -> ChannelState:
         return self._states.get(channel) or ChannelState(channel=channel)

@@ -175,6 +175,16 @@ async def test_retry_after_holds_the_whole_channel(tmp_path: Path) -> None:
         assert len(slack.posted_us) == 2
 
 
+async def test_a_slack_that_is_down_is_probed_ever_less_often_though_new_calls_come(tmp_path: Path) -> None:
+    async with slack_world(tmp_path) as (here, slack):
+        slack.will_answer("slack.example", *[Answer(status=503)] * 100)
+        for n in range(60):
+            await here.read(stop(f"c-{n}"))
+            await here.after(seconds=1)
+        called = [(at_us - NOON) // 1_000_000 for at_us in slack.called_us]
+        assert called == [1, 2, 3, 4, 5, 10, 20, 40]  # rests of 5, 10, 20 and 40 seconds
+
+
 @pytest.mark.parametrize("error", ["channel_not_found", "is_archived", "invalid_auth"])
 async def test_a_channel_that_is_gone_is_disabled_by_name_and_its_operators_hear_of_it(
     tmp_path: Path, error: str

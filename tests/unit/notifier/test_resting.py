@@ -1,15 +1,22 @@
 """When a channel may be tried: after failures in a row, after a Retry-After, after it was disabled."""
 
+import msgspec
 import pytest
 
+from services.notifier import resting
 from services.notifier.channels import Result
-from services.notifier.resting import FAILURES_MAX, ChannelState, after, is_resting, room
+from services.notifier.resting import FAILURES_MAX, ChannelState, is_resting, room
 from tests.unit.notifier.cases import NOON
 
 SECOND = 1_000_000
 FAILED = Result(verdict="retry", detail="500")
 FINE = Result(verdict="delivered")
 NEW = ChannelState(channel="phone")
+
+
+def after(state: ChannelState, result: Result, at_us: int) -> ChannelState:
+    """An attempt that took no time."""
+    return resting.after(state, result, begun_us=at_us, now_us=at_us)
 
 
 def failing(count: int, at_us: int = NOON) -> ChannelState:
@@ -33,7 +40,10 @@ def test_so_many_failures_in_a_row_give_it_a_rest_and_then_one_probe() -> None:
 
 
 def test_what_was_under_way_when_the_rest_began_does_not_make_it_longer() -> None:
-    assert failing(FAILURES_MAX + 7) == failing(FAILURES_MAX)
+    state = failing(FAILURES_MAX)
+    for seconds in (0, 3, 15):  # also where it ends only after the rest
+        late_us = NOON + seconds * SECOND
+        assert resting.after(state, FAILED, begun_us=NOON, now_us=late_us) == state
 
 
 def test_each_probe_in_vain_doubles_the_rest_up_to_a_minute() -> None:
@@ -43,6 +53,12 @@ def test_each_probe_in_vain_doubles_the_rest_up_to_a_minute() -> None:
         state = after(state, FAILED, begun_us)
         rests.append(((state.rests_until_us or 0) - begun_us) // SECOND)
     assert rests == [10, 20, 40, 60, 60, 60]
+
+
+def test_a_place_that_was_booked_for_a_probe_does_not_keep_the_rest_short() -> None:
+    begun_us = NOON + 5 * SECOND
+    booked = msgspec.structs.replace(failing(FAILURES_MAX), rests_until_us=begun_us + SECOND)
+    assert after(booked, FAILED, begun_us) == after(failing(FAILURES_MAX), FAILED, begun_us)
 
 
 @pytest.mark.parametrize("answer", [FINE, Result(verdict="dead", detail="400 no such customer")])
