@@ -152,7 +152,8 @@ class Sender:
 
     def _room(self, channel: str, per_place_max: int) -> int:
         pace, queued = self._paces[channel], len(self._queues[channel])
-        if pace.every_us:
+        # Of a channel that fails, too, the one probe is waited for: it may hang as long as an attempt may.
+        if pace.every_us or self._state(channel).is_failing:
             return 0 if queued or channel in self._in_flight.values() else 1
         return max(0, pace.places * per_place_max - queued)
 

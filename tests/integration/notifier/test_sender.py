@@ -1,5 +1,6 @@
 """Claiming, sending, recording; what each answer of a receiver leads to."""
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -15,6 +16,7 @@ from services.notifier.announce import Delivery
 from services.notifier.channels.http import Answer, Request
 from services.notifier.desk import Decide
 from services.notifier.posting import LEASE_US
+from services.notifier.resting import FAILURES_MAX
 from services.notifier.retry import ATTEMPTS_MAX
 from services.notifier.sender import Sender
 from services.notifier.sent import DeliveryFilter
@@ -78,6 +80,58 @@ async def test_what_was_sent_is_remembered_until_a_commit_has_held(tmp_path: Pat
         await sender.record()
         assert (await phone_delivery(here)).state == "delivered"
         assert len(here.receivers.to("phone")) == 1
+
+
+class Watched(Database):
+    """The database of a world, which tells of every transaction that begins."""
+
+    def __init__(self, database: Database) -> None:
+        super().__init__(database.engine)
+        self.begun: asyncio.Queue[None] = asyncio.Queue()
+
+    @asynccontextmanager
+    async def begin(self) -> AsyncIterator[AsyncConnection]:
+        self.begun.put_nowait(None)
+        async with super().begin() as connection:
+            yield connection
+
+
+class Hangs(Receivers):
+    """Fails five times and then says nothing until told to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.will_answer("phone", *[FAILED] * FAILURES_MAX)
+        self.probed, self.released = asyncio.Event(), asyncio.Event()
+
+    async def send(self, request: Request) -> Answer:
+        answer = await super().send(request)
+        if answer is OK:
+            self.probed.set()
+            await self.released.wait()
+        return answer
+
+
+async def test_a_failing_channel_is_probed_with_one_delivery_however_long_it_hangs(tmp_path: Path) -> None:
+    async with world(tmp_path, phone_alone(), lambda _clock: Hangs()) as here:
+        await here.read(*(stop(f"c-{n}") for n in range(20)))
+        await here.send()
+        here.clock.advance(timedelta(seconds=10))
+        receivers, database = here.receivers, Watched(here.database)
+        assert isinstance(receivers, Hangs)
+        sender = Sender(msgspec.structs.replace(here.parts, database=database), here.notifier.channels)
+        stopping = asyncio.Event()
+        running = asyncio.create_task(sender.run(stopping))
+        await receivers.probed.wait()
+        for _ in range(3):
+            while not database.begun.empty():
+                database.begun.get_nowait()
+            sender.wake()
+            await database.begun.get()
+        assert len(receivers.requests) == FAILURES_MAX + 1
+        receivers.released.set()
+        stopping.set()
+        await running
 
 
 @pytest.mark.parametrize(
