@@ -109,7 +109,7 @@ async def _next_message(
     letters = await _letters(connection, sections, claims, now_us)
     if letters and (reference := letters[0].delivery.reference):
         shown = tuple(filter(None, map(letter_of, await outgoing.shown(connection, channel, reference))))
-        letters[0] = msgspec.structs.replace(letters[0], shown=shown)
+        letters = [msgspec.structs.replace(letter, shown=shown) for letter in letters]
     return [tuple(letters)] if letters else []
 
 

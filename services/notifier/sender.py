@@ -12,6 +12,7 @@ from collections import Counter, defaultdict, deque
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 
+import msgspec
 import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -199,7 +200,10 @@ class Sender:
             return None  # Its lease runs out, and it is claimed again when the database is back.
         letters, marks = sorted_out([claim] if claim is not None else [], self._sections, now_us)
         self._sent += [Sent(letter=letter, mark=mark) for mark in marks]
-        return letters[0] if letters and is_ours(delivery, now_us) else None
+        if not letters or not is_ours(delivery, now_us):
+            return None
+        # Whatever became of the others in its message since then has a change of its own.
+        return msgspec.structs.replace(letters[0], shown=letter.shown)
 
     async def _attempt(self, letters: Sequence[Letter], now_us: int) -> Result:
         delivery = letters[0].delivery

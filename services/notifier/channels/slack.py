@@ -150,10 +150,11 @@ class SlackBot:
         result = await self._say("chat.update", {"channel": channel, "ts": ts}, self._render(first.shown))
         if result.verdict != "dead" or result.detail not in _CANNOT_CHANGE:
             return result
-        if first.delivery.kind == "changed":
+        ends = [letter for letter in letters if letter.delivery.kind == "closed"]
+        if not ends:
             return Result(verdict="unwanted", detail=result.detail)
         # Nobody may be left to call for nothing because an old message cannot be changed any more.
-        return await self._say("chat.postMessage", {"channel": self._channel}, self._render(letters))
+        return await self._say("chat.postMessage", {"channel": self._channel}, self._render(ends))
 
     async def _say(self, method: str, address: Mapping[str, str], message: SlackMessage) -> Result:
         said = {**address, "text": message.text, "unfurl_links": False}

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 
 from services.notifier import channel_rows
 from services.notifier.channels.http import Answer
-from services.notifier.sender import Sender
+from services.notifier.sender import FRESH_US, Sender
 from services.notifier.tasks import acknowledge, assign, finish, reopen, snooze
 from tests.integration.notifier.slack import Slack, buttons_of, text_of, with_bot
 from tests.integration.notifier.world import World, world
@@ -262,3 +263,30 @@ async def test_a_change_of_a_message_that_was_deleted_is_not_needed(tmp_path: Pa
         await here.after(seconds=1)
         assert slack.messages == {}
         assert ("changed", "cancelled", "message_not_found") in await states(here)
+
+
+async def test_the_end_is_said_anew_though_another_change_of_the_message_waits_before_it(
+    tmp_path: Path,
+) -> None:
+    async with slack_world(tmp_path) as (here, slack):
+        await stopped(here)
+        slack.messages.clear()
+        (task,) = await here.tasks()
+        await here.notifier.desk.change(task.id, lambda t, now: acknowledge(t, "csm-2", now))
+        here.clock.advance(timedelta(milliseconds=1))
+        await here.read(resumption(stop("c-0")))
+        await here.after(seconds=1)
+        assert "利用が再開" in text_of(slack.only)
+
+
+async def test_a_change_that_waited_in_its_queue_still_knows_what_its_message_says(tmp_path: Path) -> None:
+    async with slack_world(tmp_path) as (here, slack):
+        await stopped(here, 4)
+        await here.read(resumption(stop("c-1")), resumption(stop("c-2")))
+        here.clock.advance(timedelta(seconds=1))
+        (parcel,) = await here.notifier.sender.claim()
+        here.clock.advance(timedelta(microseconds=FRESH_US))
+        await here.notifier.sender.deliver(parcel)
+        await here.notifier.sender.record()
+        assert text_of(slack.only).count("利用が再開") == 2
+        assert {d.state for d in await here.deliveries()} == {"delivered"}
