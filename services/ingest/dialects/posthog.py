@@ -24,26 +24,19 @@ IGNORED = frozenset(
 def open_body(body: bytes) -> Envelope:
     """`{"api_key", "batch": [...]}`, an array, or one capture. Raises NotParseable."""
     value, is_clean = read_value(body)
-    if isinstance(value, list):
-        first = value[0] if value else None
-        return Envelope(
-            items=[_without_key(item) for item in value],
-            is_clean=is_clean,
-            are_printable=are_surely_printable(body),
-            key=_key(first),
-        )
-    if not isinstance(value, dict):
+    whole = {"batch": value} if isinstance(value, list) else value
+    if not isinstance(whole, dict):
         raise NotParseable("the body is a JSON object with a batch")
-    batch = value.get("batch")
+    batch = whole.get("batch")
     if batch is not None and not isinstance(batch, list):
         raise NotParseable("batch is a list")
     return Envelope(
-        items=[_without_key(value)] if batch is None else batch,
+        items=[_without_key(capture) for capture in ([whole] if batch is None else batch)],
         is_clean=is_clean,
         are_printable=are_surely_printable(body),
-        key=_key(value),
-        sent_at=value.get("sent_at"),
-        is_history=value.get("historical_migration") is True,
+        key=_key(value[0] if isinstance(value, list) and value else value),
+        sent_at=whole.get("sent_at"),
+        is_history=whole.get("historical_migration") is True,
     )
 
 
@@ -102,8 +95,10 @@ def _without_key(capture: Any) -> Any:
     """A capture as it may be kept: neither in an event nor in a dead letter has a key any business."""
     if not isinstance(capture, dict):
         return capture
-    kept = {field: value for field, value in capture.items() if field not in ("api_key", "token")}
-    if isinstance(kept.get("properties"), dict) and "token" in kept["properties"]:
-        inner = kept["properties"].items()
-        kept["properties"] = {field: value for field, value in inner if field != "token"}
-    return kept
+    properties = capture.get("properties")
+    if isinstance(properties, dict) and "token" in properties:
+        inner = {field: value for field, value in properties.items() if field != "token"}
+        capture = {**capture, "properties": inner}
+    if "api_key" in capture or "token" in capture:
+        return {field: value for field, value in capture.items() if field not in ("api_key", "token")}
+    return capture

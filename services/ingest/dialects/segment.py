@@ -1,5 +1,7 @@
 """What the SDKs of Segment, RudderStack and Jitsu send: track, page, screen, identify, group, alias. Pure."""
 
+from typing import Any
+
 from services.ingest.dialects.mapping import Envelope, Json, Parsed, Reading, customer_of, profile, use
 from services.ingest.json_items import read_value
 from services.ingest.limits import are_surely_printable
@@ -15,20 +17,20 @@ def open_body(body: bytes, kind: str | None = None) -> Envelope:
     Raises NotParseable.
     """
     value, is_clean = read_value(body)
-    if isinstance(value, list) and kind is None:
-        return Envelope(items=value, is_clean=is_clean)
-    if not isinstance(value, dict):
+    whole = {"batch": value} if isinstance(value, list) and kind is None else value
+    if not isinstance(whole, dict):
         raise NotParseable("the body is a JSON object")
-    batch = value.get("batch") if kind is None else None
+    batch = whole.get("batch") if kind is None else None
     if batch is not None and not isinstance(batch, list):
         raise NotParseable("batch is a list")
-    key = value.get("writeKey")
+    alone = {**whole, "type": kind} if kind else whole
+    key = whole.get("writeKey")
     return Envelope(
-        items=[_single(value, kind)] if batch is None else batch,
+        items=[_without_key(item) for item in ([alone] if batch is None else batch)],
         is_clean=is_clean,
         are_printable=are_surely_printable(body),
         key=key_alone(key) if isinstance(key, str) else None,
-        sent_at=value.get("sentAt"),
+        sent_at=whole.get("sentAt"),
     )
 
 
@@ -58,10 +60,11 @@ def parse_item(item: Json, reading: Reading) -> Parsed:
     )
 
 
-def _single(item: Json, kind: str | None) -> Json:
-    """An item that came alone: its type from the path, and no key, which a dead letter must not keep."""
-    kept = {field: value for field, value in item.items() if field != "writeKey"}
-    return {**kept, "type": kind} if kind else kept
+def _without_key(item: Any) -> Any:
+    """An item as a dead letter may keep it."""
+    if not isinstance(item, dict) or "writeKey" not in item:
+        return item
+    return {field: value for field, value in item.items() if field != "writeKey"}
 
 
 def _page_properties(item: Json) -> object:

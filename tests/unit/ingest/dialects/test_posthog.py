@@ -126,6 +126,13 @@ def test_a_single_capture_brings_its_key_and_it_is_not_kept(body: Any) -> None:
     assert b"ut_key" not in batch.messages[0].value
 
 
+def test_keys_within_a_batch_are_not_kept_either() -> None:
+    batch = taken({**CAPTURE, "properties": {"token": "ut_key", "a": 1}}, {"event": 4, "api_key": "ut_key"})
+    assert b'"properties":{"a":1}' in batch.messages[0].value
+    assert b"ut_key" not in batch.messages[0].value
+    assert "ut_key" not in batch.rejected[0].payload
+
+
 def test_a_refused_capture_does_not_keep_its_key() -> None:
     batch = read(
         open_body(b'{"event": 4, "properties": {"token": "ut_key", "distinct_id": "u"}}'), parse_item

@@ -90,8 +90,16 @@ def test_the_key_may_come_in_the_body() -> None:
     assert open_body(b'{"batch": [], "writeKey": 4}').key is None
 
 
-def test_a_key_is_not_kept_with_the_event_it_came_with() -> None:
-    [rejection] = taken({"writeKey": "ut_key", "event": "used"}, "track").rejected
+@pytest.mark.parametrize(
+    ("body", "kind"),
+    [
+        ({"writeKey": "ut_key", "event": "used"}, "track"),
+        ([{"writeKey": "ut_key", "type": "track"}], None),
+        ({"batch": [{"writeKey": "ut_key", "type": "track"}]}, None),
+    ],
+)
+def test_a_key_is_not_kept_with_the_item_it_came_with(body: Any, kind: str | None) -> None:
+    [rejection] = taken(body, kind).rejected
     assert "ut_key" not in rejection.payload
 
 
