@@ -8,7 +8,7 @@ line by line for NDJSON, and the standard library's for a body with something th
 import json
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -17,6 +17,8 @@ from shared.errors import InvalidInput, NotParseable, TooLarge
 
 UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 """What msgspec raises for a body or an item that it cannot read."""
+
+_ItemT = TypeVar("_ItemT")
 
 _BOM = b"\xef\xbb\xbf"
 _raws = msgspec.json.Decoder(list[msgspec.Raw])
@@ -36,6 +38,21 @@ class _NoNumber:
 
     def __init__(self, text: str) -> None:
         self.text = text
+
+
+def read_all(
+    body: bytes, many: msgspec.json.Decoder[list[_ItemT]], one: msgspec.json.Decoder[_ItemT]
+) -> Sequence[_ItemT] | None:
+    """The items of a body, one or an array, as one decoder has them; None unless it takes every one.
+
+    Raises TooLarge for too many items.
+    """
+    try:
+        items = many.decode(body) if body[:1] == b"[" else [one.decode(body)]
+    except UNREADABLE:
+        return None
+    check_count(len(items))
+    return items
 
 
 def split(body: bytes, *, lines: bool = False) -> Sequence[Item]:

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from services.ingest.batch import Batch, Rejection, event_record, reject
-from services.ingest.json_items import UNREADABLE, Item, check_count, split
+from services.ingest.json_items import UNREADABLE, Item, read_all, split
 from services.ingest.limits import (
     Terms,
     are_plain,
@@ -54,7 +54,7 @@ def parse(body: bytes, terms: Terms, make_id: MakeId, *, lines: bool = False) ->
         plains = read_plain(body)
         if plains is not None:
             return _batch_of_plain(plains, body, terms, make_id)
-        natives = _read_well_formed(body)
+        natives = read_all(body, _many, _one)
         if natives is not None:
             return _batch_of(natives, terms, make_id)
     messages: list[Message] = []
@@ -83,16 +83,6 @@ def _batch_of_plain(plains: Sequence[Plain], body: bytes, terms: Terms, make_id:
         except InvalidInput as error:
             rejected.append(reject(index, error, msgspec.json.encode(plain), plain.customer_id))
     return Batch(messages=messages, rejected=rejected)
-
-
-def _read_well_formed(body: bytes) -> Sequence[_Native] | None:
-    """Every event of a body in which all are well-formed; None where each has to be looked at alone."""
-    try:
-        natives = _many.decode(body) if body[:1] == b"[" else [_one.decode(body)]
-    except UNREADABLE:
-        return None
-    check_count(len(natives))
-    return natives
 
 
 def _any(plain: Plain) -> _Native:

@@ -11,7 +11,7 @@ from typing import Annotated
 
 import msgspec
 
-from services.ingest.json_items import UNREADABLE, check_count
+from services.ingest.json_items import read_all
 from services.ingest.limits import EVENT_BYTES_MAX, NAME_CHARS_MAX, Terms, are_plain
 from shared.clock import EPOCH
 from shared.events import Event, encode, record_key
@@ -40,12 +40,7 @@ _one = msgspec.json.Decoder(Plain)
 
 def read_plain(body: bytes) -> Sequence[Plain] | None:
     """The events of a JSON body, one or an array; None unless all of them are plain. Raises TooLarge."""
-    try:
-        plains = _many.decode(body) if body[:1] == b"[" else [_one.decode(body)]
-    except UNREADABLE:
-        return None
-    check_count(len(plains))
-    return plains
+    return read_all(body, _many, _one)
 
 
 def plain_recorder(
