@@ -18,18 +18,29 @@ CONDITION_OPERATORS = ("at_least", "below", "not")
 def check_condition(value: Mapping[str, Any]) -> Mapping[str, Any]:
     """Refuses, with a ValueError, an operator that does not exist, and what no fact could ever meet."""
     for name, want in value.items():
-        if isinstance(want, list | tuple) and not want:
-            raise ValueError(f"{name}: an empty list names nothing, so this could never hold")
-        if isinstance(want, Mapping):
-            _check_operators(name, want)
+        _check(name, want)
     return value
 
 
+def _check(name: str, want: Any) -> None:
+    if isinstance(want, list | tuple):
+        if not want:
+            raise ValueError(f"{name}: an empty list names nothing, so this could never hold")
+        for one in want:
+            _check(name, one)
+    elif isinstance(want, Mapping):
+        _check_operators(name, want)
+
+
 def _check_operators(name: str, want: Mapping[str, Any]) -> None:
+    if not want:
+        raise ValueError(f"{name}: nothing is asked of it; use {' '.join(CONDITION_OPERATORS)}")
     for operator, bound in want.items():
         if operator not in CONDITION_OPERATORS:
             raise ValueError(f"{name}: {operator!r} is none of {' '.join(CONDITION_OPERATORS)}")
-        if operator != "not" and (isinstance(bound, bool) or not isinstance(bound, int | float)):
+        if operator == "not":
+            _check(name, bound)
+        elif isinstance(bound, bool) or not isinstance(bound, int | float):
             raise ValueError(f"{name}: {operator} takes a number")
     if "at_least" in want and "below" in want and want["below"] <= want["at_least"]:
         raise ValueError(
@@ -63,7 +74,7 @@ def _compares(operator: str, bound: Any, fact: Any) -> bool:
     number = _number(fact)
     if number is None:
         return False
-    return number >= float(bound) if operator == "at_least" else number < float(bound)
+    return bool(number >= bound if operator == "at_least" else number < bound)
 
 
 def _number(fact: Any) -> float | None:

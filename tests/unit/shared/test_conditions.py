@@ -25,6 +25,8 @@ from shared.conditions import all_present_and_hold, check_condition, holds
         ({"at_least": 2}, [3], False),
         ({"at_least": 2}, 10**400, False),
         ({"below": 2}, 2, False),
+        ({"below": 10**400}, 2, True),
+        ([{"below": 2}, {"at_least": 9}], 9, True),
         ({"at_least": 2, "below": 4}, 3, True),
         ({"not": "test"}, "live", True),
         ({"not": ["test", "demo"]}, "demo", False),
@@ -49,6 +51,10 @@ def test_nothing_is_said_of_a_property_that_is_missing_or_null() -> None:
         ({"seats": {"at_least": "two"}}, "seats: at_least takes a number"),
         ({"seats": {"at_least": 5, "below": 5}}, "this could never hold"),
         ({"plan": []}, "this could never hold"),
+        ({"plan": {"not": []}}, "an empty list names nothing"),
+        ({"plan": {}}, "plan: nothing is asked of it"),
+        ({"seats": [1, {"atleast": 2}]}, "seats: 'atleast' is none of at_least below not"),
+        ({"seats": {"not": {"below": "two"}}}, "seats: below takes a number"),
     ],
 )
 def test_what_could_never_hold_is_refused(where: dict[str, Any], said: str) -> None:
