@@ -53,6 +53,8 @@ def read_rows(lines: Iterable[str], *, required: Sequence[str], known: Sequence[
     """
     ahead = _Lookahead(lines)
     first = next(ahead, "")
+    if (error := _undecoded(first)) is not None:
+        raise error
     delimiter = max(_DELIMITERS, key=first.count)
     heading = [name.strip() for name in _cells(first, delimiter) or []]
     _check_heading(heading, required, known)

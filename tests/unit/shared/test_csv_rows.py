@@ -61,6 +61,7 @@ def test_a_cell_does_not_go_on_for_ever() -> None:
         (b"customer,idd\n", "no column id; is 'idd' meant"),
         (b"id,a,a\n", "the column 'a' twice"),
         (b'"id\n', "no column id"),
+        (b"id,\x81 x\n1,a\n", "neither UTF-8 nor CP932"),
     ],
 )
 def test_a_heading_of_no_use_is_refused_with_a_hint(heading: bytes, said: str) -> None:
@@ -72,14 +73,15 @@ def test_one_of_several_columns_is_enough() -> None:
     assert cells(rows(b"day\n1\n", required=("date|day",))) == [{"day": "1"}]
 
 
-@given(table=st.lists(st.tuples(st.text(min_size=1), st.text(min_size=1)), max_size=5))
+# A line end within a cell may come back as another, or cut the cell.
+CELL = st.text(st.characters(codec="utf-8", exclude_characters="\r\n"), min_size=1)
+
+
+@given(table=st.lists(st.tuples(CELL, CELL), max_size=5))
 def test_what_a_spreadsheet_writes_is_read_back(table: list[tuple[str, str]]) -> None:
     written = io.StringIO()
     csv.writer(written).writerows([("id", "name"), *table])
-    found = rows(written.getvalue().encode("utf-8", "surrogatepass"))
-    if "\r" in "".join(map("".join, table)) or any("\n" in cell for row in table for cell in row):
-        return  # A line end within a cell may come back as another, or cut the cell.
+    found = rows(written.getvalue().encode())
+    assert [row.error for row in found if row.error is not None] == []
     filled = [row for row in table if any(cell.strip() for cell in row)]
-    assert len(found) == len(filled)
-    readable = [(row.cells["id"], row.cells["name"]) for row in found if row.error is None]
-    assert all(row in filled for row in readable)
+    assert [(row.cells["id"], row.cells["name"]) for row in found] == filled
