@@ -98,7 +98,7 @@ def _customer_routes(routes: APIRouter, intake: Intake, parts: IngestParts) -> N
         status_code=202,
         responses={
             202: openapi.json_answer("The log has the accepted rows durably.", openapi.ACCEPTED),
-            **openapi.errors(400, 401, 403, 408, 413, 415, 422, 503),
+            **openapi.errors(400, 401, 403, 408, 413, 415, 422, 429, 503),
         },
         openapi_extra={
             "requestBody": openapi.body(csv=_CSV_BODY),
@@ -131,7 +131,7 @@ def _customer_routes(routes: APIRouter, intake: Intake, parts: IngestParts) -> N
         status_code=202,
         responses={
             202: openapi.json_answer("The log has it durably.", _TAKEN),
-            **openapi.errors(400, 401, 403, 404, 408, 413, 415, 422, 503),
+            **openapi.errors(400, 401, 403, 404, 408, 413, 415, 422, 429, 503),
         },
         openapi_extra={
             "requestBody": openapi.body(json=openapi.schema_of(ProfileBody)),
@@ -168,7 +168,7 @@ def _customer_routes(routes: APIRouter, intake: Intake, parts: IngestParts) -> N
         status_code=202,
         responses={
             202: openapi.json_answer("The log has it durably; days, triggers and tasks go next.", _ERASING),
-            **openapi.errors(401, 403, 404, 422, 503),
+            **openapi.errors(401, 403, 404, 422, 429, 503),
         },
         openapi_extra={"parameters": [_CUSTOMER_ID]},
     )
