@@ -6,13 +6,12 @@ from collections.abc import Mapping
 
 from services.ingest.batch import Batch, Rejection, profile_record, reject
 from services.ingest.customers import ProfileBody, parse_profile
-from services.ingest.limits import Terms, check_id
+from services.ingest.limits import CSV_LINES_MAX, Terms, check_id
 from shared.csv_rows import Row, decoded_lines, read_rows
 from shared.errors import InvalidInput, TooLarge
 from shared.events import Profile, ProfileChanged
 from shared.log import Message
 
-LINES_MAX = 20_000
 ID_COLUMN = "customer_id"
 COLUMNS = (ID_COLUMN, *(name for name in ProfileBody.model_fields if name not in ("calendar", "properties")))
 """The columns that mean something; every other becomes a property."""
@@ -41,8 +40,8 @@ def parse_customers(body: bytes, terms: Terms) -> Batch:
     Raises NotParseable for a heading of no use, TooLarge for more lines than are taken at once.
     """
     lines = list(decoded_lines(io.BytesIO(body)))
-    if len(lines) > LINES_MAX:
-        raise TooLarge(f"{LINES_MAX} lines at the most in a body; send it in parts")
+    if len(lines) > CSV_LINES_MAX:
+        raise TooLarge(f"{CSV_LINES_MAX} lines at the most in a body; send it in parts")
     messages: list[Message] = []
     rejected: list[Rejection] = []
     for index, row in enumerate(read_rows(lines, required=(ID_COLUMN,), known=COLUMNS)):

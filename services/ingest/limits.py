@@ -11,6 +11,7 @@ from shared.errors import InvalidInput, TooLarge
 from shared.events import CUSTOMER_ID_CHARS_MAX, FUTURE_TOLERANCE_US
 
 EVENTS_MAX = 1000
+CSV_LINES_MAX = 20_000
 EVENT_BYTES_MAX = 32 << 10
 NAME_CHARS_MAX = CUSTOMER_ID_CHARS_MAX
 NESTING_MAX = 16

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.ingest.batch import Batch
-from services.ingest.customer_rows import LINES_MAX, parse_customer_row, parse_customers
-from services.ingest.limits import Terms
+from services.ingest.customer_rows import parse_customer_row, parse_customers
+from services.ingest.limits import CSV_LINES_MAX, Terms
 from shared.clock import to_us
 from shared.errors import InvalidInput, NotParseable, TooLarge
 from shared.events import Calendar, Profile, ProfileChanged, decode
@@ -107,7 +107,7 @@ def test_a_file_without_a_usable_heading_is_refused_as_a_whole(body: bytes) -> N
 
 def test_more_lines_than_are_taken_at_once_are_refused_as_a_whole() -> None:
     with pytest.raises(TooLarge):
-        parsed(HEADING + "\n" * LINES_MAX)
+        parsed(HEADING + "\n" * CSV_LINES_MAX)
 
 
 def test_a_row_is_read_with_a_spreadsheet_s_habits() -> None:
