@@ -21,6 +21,7 @@ from shared.log.kafka_connection import KafkaConnection
 from shared.log.topics import ensure_topics, topic_plan
 from shared.schema import log_records, metadata
 from shared.settings import Settings
+from tests.begun import begun
 from tests.servers.base import free_port
 
 PARTITIONS = 4
@@ -455,9 +456,9 @@ async def test_what_does_not_fit_is_refused_at_once_and_fits_again_later(seam: S
 
 async def test_a_caller_that_gives_up_takes_no_room_and_harms_no_other(seam: Seam, log: Log) -> None:
     await log.partitions(seam.topic)
-    given_up = asyncio.create_task(log.append(seam.topic, [Message(value=b"given up", partition=0)]))
-    kept = asyncio.create_task(log.append(seam.topic, [Message(value=b"kept", partition=0)]))
-    await asyncio.sleep(0)
+    given_up, kept = await begun(
+        *(log.append(seam.topic, [Message(value=value, partition=0)]) for value in (b"given up", b"kept"))
+    )
     given_up.cancel()
     await kept
     consumer = await _member(log, seam.topic)
@@ -480,8 +481,7 @@ async def test_closing_twice_is_closing_once(seam: Seam, log: Log) -> None:
 
 async def test_closing_waits_for_what_was_taken(seam: Seam, log: Log) -> None:
     await log.partitions(seam.topic)
-    appending = asyncio.create_task(log.append(seam.topic, _messages(3, partition=0)))
-    await asyncio.sleep(0)
+    [appending] = await begun(log.append(seam.topic, _messages(3, partition=0)))
     await log.close()
     await appending
     consumer = await _member(seam.open_log(), seam.topic)

@@ -13,6 +13,7 @@ from shared.log import Message
 from shared.log.aiokafka_inside import abandon_producer
 from shared.log.kafka import KafkaLog
 from shared.log.kafka_connection import KafkaConnection
+from tests.begun import begun
 from tests.integration.log.conftest import MakeTopic, OpenLog
 from tests.integration.log.reading import read_all, settled, until
 from tests.servers import KafkaServer, find_kafka
@@ -235,8 +236,7 @@ async def test_closing_while_the_broker_is_frozen_takes_no_longer_than_its_calle
     log = open_log(own_connection, append_timeout_seconds=1.0)
     await log.append(topic, [Message(value=b"before", partition=0)])
     own_kafka.freeze()
-    caller = asyncio.create_task(log.append(topic, [Message(value=b"unknown", partition=0)]))
-    await asyncio.sleep(0)
+    [caller] = await begun(log.append(topic, [Message(value=b"unknown", partition=0)]))
     async with asyncio.timeout(8):
         await log.close()
     with pytest.raises(LogUnavailable):
