@@ -25,7 +25,7 @@ TEXT = st.text(max_size=6) | st.sampled_from(
 INSTANT = st.sampled_from(
     [timedelta(0), timedelta(minutes=4), timedelta(minutes=6), timedelta(days=-36)]
 ).map(lambda off: (NOW + off).isoformat())
-FIELDS = {
+FIELDS: dict[str, st.SearchStrategy[Any]] = {
     "event_id": TEXT | st.integers() | st.none(),
     "event": TEXT | st.none(),
     "occurred_at": INSTANT | st.sampled_from(["2026-03-01", "2026-03-01T10:00:00", "soon"]) | st.none(),

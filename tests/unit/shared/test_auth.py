@@ -17,6 +17,7 @@ from shared.clock import ManualClock
 from shared.database import Database, open_sqlite
 from shared.errors import Forbidden, InvalidInput, NotFound, StoreUnavailable, Unauthorized
 from shared.schema import api_keys, metadata
+from tests.begun import begun
 
 START = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 
@@ -32,14 +33,29 @@ class Counting:
         return bytes([self._calls]) * count
 
 
+class Leaving(Database):
+    """A database that can go away, and counts how often it is read."""
+
+    away = False
+    read_count = 0
+
+    @asynccontextmanager
+    async def read(self) -> AsyncIterator[AsyncConnection]:
+        self.read_count += 1
+        if self.away:
+            raise StoreUnavailable("the database does not answer: refused")
+        async with super().read() as connection:
+            yield connection
+
+
 @pytest.fixture
 def clock() -> ManualClock:
     return ManualClock(START)
 
 
 @pytest.fixture
-async def database(tmp_path: Path) -> AsyncIterator[Database]:
-    database = open_sqlite(tmp_path / "keys.sqlite")
+async def database(tmp_path: Path) -> AsyncIterator[Leaving]:
+    database = Leaving(open_sqlite(tmp_path / "keys.sqlite").engine)
     async with database.begin() as connection:
         await connection.run_sync(metadata.create_all)
     yield database
@@ -168,33 +184,16 @@ async def test_last_use_is_written_once_a_minute(keys: KeyRing, clock: ManualClo
     assert (await keys.list())[0].last_used_us == clock.now_us()
 
 
-class Leaving(Database):
-    """A database that can go away, and counts how often it is read."""
-
-    away = False
-    read_count = 0
-
-    @asynccontextmanager
-    async def read(self) -> AsyncIterator[AsyncConnection]:
-        self.read_count += 1
-        if self.away:
-            raise StoreUnavailable("the database does not answer: refused")
-        async with super().read() as connection:
-            yield connection
-
-
 async def test_with_a_known_key_the_keys_are_usable_while_the_database_is_away(
-    database: Database, clock: ManualClock
+    keys: KeyRing, database: Leaving, clock: ManualClock
 ) -> None:
-    leaving = Leaving(database.engine)
-    keys = KeyRing(leaving, clock)
     secret = await keys.create("reserve")
-    leaving.away = True
+    database.away = True
     with pytest.raises(StoreUnavailable):
         await keys.check_usable()  # nobody is known, so nobody could get in
-    leaving.away = False
+    database.away = False
     await keys.authenticate(secret)
-    leaving.away = True
+    database.away = True
     await keys.check_usable()
     clock.advance(timedelta(seconds=STALE_SECONDS + 1))
     with pytest.raises(StoreUnavailable):
@@ -202,13 +201,11 @@ async def test_with_a_known_key_the_keys_are_usable_while_the_database_is_away(
 
 
 async def test_a_known_key_works_on_while_the_database_is_away(
-    database: Database, clock: ManualClock
+    keys: KeyRing, database: Leaving, clock: ManualClock
 ) -> None:
-    leaving = Leaving(database.engine)
-    keys = KeyRing(leaving, clock)
     secret = await keys.create("reserve")
     await keys.authenticate(secret)
-    leaving.away = True
+    database.away = True
     clock.advance(timedelta(seconds=STALE_SECONDS - 1))
     assert (await keys.authenticate(secret)).product == "reserve"
     clock.advance(timedelta(seconds=CACHED_SECONDS))
@@ -217,35 +214,27 @@ async def test_a_known_key_works_on_while_the_database_is_away(
 
 
 async def test_a_database_that_is_away_is_asked_once_in_a_while_only(
-    database: Database, clock: ManualClock
+    keys: KeyRing, database: Leaving, clock: ManualClock
 ) -> None:
-    leaving = Leaving(database.engine)
-    keys = KeyRing(leaving, clock)
     secret = await keys.create("reserve")
     await keys.authenticate(secret)
-    leaving.away = True
+    database.away = True
     clock.advance(timedelta(seconds=CACHED_SECONDS))
     for _ in range(10):
         await keys.authenticate(secret)
-    assert leaving.read_count == 2
+    assert database.read_count == 2
 
 
-async def test_a_crowd_with_one_key_asks_the_database_once(database: Database, clock: ManualClock) -> None:
-    counting = Leaving(database.engine)
-    keys = KeyRing(counting, clock)
+async def test_a_crowd_with_one_key_asks_the_database_once(keys: KeyRing, database: Leaving) -> None:
     secret = await keys.create("reserve")
     found = await asyncio.gather(*(keys.authenticate(secret) for _ in range(100)))
     assert {key.product for key in found} == {"reserve"}
-    assert counting.read_count == 1
+    assert database.read_count == 1
 
 
-async def test_one_of_a_crowd_that_gives_up_leaves_the_others_their_answer(
-    database: Database, clock: ManualClock
-) -> None:
-    keys = KeyRing(database, clock)
+async def test_one_of_a_crowd_that_gives_up_leaves_the_others_their_answer(keys: KeyRing) -> None:
     secret = await keys.create("reserve")
-    first, second = (asyncio.ensure_future(keys.authenticate(secret)) for _ in range(2))
-    await asyncio.wait([first], timeout=0)
+    first, second = await begun(keys.authenticate(secret), keys.authenticate(secret))
     first.cancel()
     assert (await second).product == "reserve"
     assert first.cancelled()
