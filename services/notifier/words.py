@@ -14,6 +14,7 @@ from shared.clock import from_us
 from shared.config import LANGUAGES
 
 SOURCE_LANGUAGE = "en"
+SECOND_US, MINUTE_US = 1_000_000, 60_000_000
 _DAY = {"en": "EEE d MMM", "ja": "M月d日(EEE)"}
 _DAY_WITH_YEAR = {"en": "EEE d MMM y", "ja": "y年M月d日(EEE)"}
 
@@ -73,6 +74,15 @@ class Words:
     def moment(self, at_us: int, zone: ZoneInfo) -> str:
         """Day and time in that zone."""
         return f"{self.day(from_us(at_us).astimezone(zone).date())} {self.time(at_us, zone)}"
+
+    def span(self, us: int) -> str:
+        """So long as one would say it: seconds, then minutes, then hours and minutes."""
+        if us < MINUTE_US:
+            return self.count("%(n)s second", "%(n)s seconds", us // SECOND_US)
+        minutes = round(us / MINUTE_US)
+        if minutes < 60:
+            return self.count("%(n)s minute", "%(n)s minutes", minutes)
+        return self.say("%(hours)s h %(minutes)s min", hours=minutes // 60, minutes=minutes % 60)
 
     def _translated(self, message: str) -> str:
         found = self._catalog.get(message) if self._catalog is not None else None

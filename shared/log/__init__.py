@@ -83,6 +83,11 @@ class Log(Protocol):
         """How many partitions `topic` has."""
         ...
 
+    async def ends(self, topic: str) -> Mapping[int, int]:
+        """The offset that the next record of each partition will get; for people who look, never to decide
+        anything. Raises LogUnavailable."""
+        ...
+
     async def consumer(self, topic: str, group: str) -> Consumer:
         """A new member of `group` reading `topic`."""
         ...

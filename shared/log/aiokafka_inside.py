@@ -10,7 +10,12 @@ from collections.abc import Coroutine, Iterable
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka.errors import KafkaError
 
+from shared.errors import LogUnavailable
+from shared.log.kafka_connection import cause
+
+CONNECT_SECONDS = 5.0
 STOP_SECONDS = 5.0
 ABANDON_SECONDS = 2.0
 
@@ -21,6 +26,19 @@ async def abandon_producer(producer: AIOKafkaProducer) -> None:
     """Leave it at once: what it was sending may or may not arrive."""
     producer._closed = True  # what `stop` sets; without it the garbage collector complains
     await _abandon(producer.client, [producer._sender.sender_task])
+
+
+async def start_consumer(consumer: AIOKafkaConsumer) -> None:
+    """Start it, or leave nothing of it behind; raises LogUnavailable when no broker answers in time."""
+    try:
+        async with asyncio.timeout(CONNECT_SECONDS):
+            await consumer.start()
+    except (TimeoutError, KafkaError, OSError) as error:
+        await abandon_consumer(consumer)
+        raise LogUnavailable(f"Kafka does not answer: {cause(error)}") from error
+    except BaseException:
+        await abandon_consumer(consumer)
+        raise
 
 
 async def stop_consumer(consumer: AIOKafkaConsumer, *, seconds: float = STOP_SECONDS) -> None:

@@ -98,6 +98,9 @@ class EmbeddedLog:
     async def partitions(self, topic: str) -> int:
         return self._partition_count
 
+    async def ends(self, topic: str) -> Mapping[int, int]:
+        return {partition: await self.end(topic, partition) for partition in range(self._partition_count)}
+
     async def consumer(self, topic: str, group: str) -> EmbeddedConsumer:
         member = EmbeddedConsumer(self, topic, group)
         self._groups.setdefault((topic, group), []).append(member)

@@ -1,13 +1,15 @@
 """The log on Apache Kafka, through aiokafka: what several machines share."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
+from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from shared.clock import Clock
 from shared.errors import LogUnavailable
 from shared.log import Message
+from shared.log.aiokafka_inside import start_consumer, stop_consumer
 from shared.log.kafka_append import Appender
 from shared.log.kafka_connection import KafkaConnection, cause
 from shared.log.kafka_consumer import KafkaConsumer
@@ -56,6 +58,20 @@ class KafkaLog:
             except (TimeoutError, KafkaError, OSError) as error:
                 raise LogUnavailable(f"Kafka does not tell of {topic}: {cause(error)}") from error
         return self._partition_counts[topic]
+
+    async def ends(self, topic: str) -> Mapping[int, int]:
+        """By a client of its own, for this is asked once in a while by somebody who looks."""
+        places = [TopicPartition(topic, number) for number in range(await self.partitions(topic))]
+        asking = AIOKafkaConsumer(**self._connection.arguments(), enable_auto_commit=False)
+        await start_consumer(asking)
+        try:
+            async with asyncio.timeout(CHECK_SECONDS):
+                ends = await asking.end_offsets(places)
+        except (TimeoutError, KafkaError, OSError) as error:
+            raise LogUnavailable(f"Kafka does not tell of {topic}: {cause(error)}") from error
+        finally:
+            await stop_consumer(asking)
+        return {place.partition: end for place, end in ends.items()}
 
     async def consumer(self, topic: str, group: str) -> KafkaConsumer:
         consumer = KafkaConsumer(self._connection, topic, group)

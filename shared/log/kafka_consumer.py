@@ -8,9 +8,9 @@ from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 
 from shared.errors import LogUnavailable, OffsetOutOfRange, SetupError, Unreadable
 from shared.log import Record
-from shared.log.aiokafka_inside import abandon_consumer, is_dead, stop_consumer
+from shared.log.aiokafka_inside import abandon_consumer, is_dead, start_consumer, stop_consumer
 from shared.log.kafka_connection import KafkaConnection, cause
-from shared.log.kafka_membership import CONNECT_SECONDS, Membership
+from shared.log.kafka_membership import Membership
 
 ANSWER_SECONDS = 5.0
 FETCH_WAIT_MS = 250
@@ -167,15 +167,7 @@ class KafkaConsumer:
             fetch_max_wait_ms=FETCH_WAIT_MS,
             request_timeout_ms=round(ANSWER_SECONDS * 1000),
         )
-        try:
-            async with asyncio.timeout(CONNECT_SECONDS):
-                await reader.start()
-        except (TimeoutError, KafkaError, OSError) as error:
-            await abandon_consumer(reader)
-            raise LogUnavailable(f"Kafka does not answer: {cause(error)}") from error
-        except BaseException:
-            await abandon_consumer(reader)
-            raise
+        await start_consumer(reader)
         return reader
 
     # What cannot be read

@@ -13,11 +13,15 @@ from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
 from aiokafka.errors import KafkaError
 
-from shared.errors import LogUnavailable
-from shared.log.aiokafka_inside import abandon_consumer, is_dead, raise_group_errors, stop_consumer
+from shared.log.aiokafka_inside import (
+    abandon_consumer,
+    is_dead,
+    raise_group_errors,
+    start_consumer,
+    stop_consumer,
+)
 from shared.log.kafka_connection import KafkaConnection, cause
 
-CONNECT_SECONDS = 5.0
 SESSION_SECONDS = 6.0
 """A killed member's partitions are idle that long; the shortest that a broker allows unless told so."""
 HEARTBEAT_SECONDS = 1.0
@@ -110,15 +114,7 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc]
             max_poll_interval_ms=round(IDLE_SECONDS_MAX * 1000),
             partition_assignment_strategy=(RoundRobinPartitionAssignor,),
         )
-        try:
-            async with asyncio.timeout(CONNECT_SECONDS):
-                await member.start()
-        except (TimeoutError, KafkaError, OSError) as error:
-            await abandon_consumer(member)
-            raise LogUnavailable(f"Kafka does not answer: {cause(error)}") from error
-        except BaseException:
-            await abandon_consumer(member)
-            raise
+        await start_consumer(member)
         # Only now, because `start` would wait for the group to settle, which can take for ever.
         member.subscribe([self._topic], listener=self)
         return member

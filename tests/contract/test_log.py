@@ -219,6 +219,7 @@ async def test_a_named_partition_is_obeyed_whatever_the_key(seam: Seam, log: Log
     await log.append(seam.topic, [Message(key=b"same", value=b"x", partition=p) for p in range(PARTITIONS)])
     consumer = await _member(log, seam.topic)
     assert [await consumer.end(partition) for partition in range(PARTITIONS)] == [1] * PARTITIONS
+    assert await log.ends(seam.topic) == dict.fromkeys(range(PARTITIONS), 1)
 
 
 async def test_a_partition_that_does_not_exist_is_refused(seam: Seam, log: Log) -> None:

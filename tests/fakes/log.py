@@ -144,6 +144,10 @@ class MemoryLog:
     async def partitions(self, topic: str) -> int:
         return self._partition_count
 
+    async def ends(self, topic: str) -> Mapping[int, int]:
+        await self.check()
+        return {number: self.storage.end(topic, number) for number in range(self._partition_count)}
+
     async def consumer(self, topic: str, group: str) -> "MemoryConsumer":
         member = MemoryConsumer(self, topic, group)
         self._members.append(member)

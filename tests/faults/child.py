@@ -183,6 +183,9 @@ class _NamedLog:
     async def partitions(self, topic: str) -> int:
         return await self._log.partitions(self._prefix + topic)
 
+    async def ends(self, topic: str) -> "Mapping[int, int]":
+        return await self._log.ends(self._prefix + topic)
+
     async def consumer(self, topic: str, group: str) -> "Consumer":
         consumer = await self._log.consumer(self._prefix + topic, self._prefix + group)
         swallowed = os.environ.get("FAULTS_SWALLOW_FILE")

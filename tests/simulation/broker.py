@@ -327,6 +327,9 @@ class SimLog:
     async def partitions(self, topic: str) -> int:
         return self._broker.partition_count
 
+    async def ends(self, topic: str) -> Mapping[int, int]:
+        return {number: self._broker.end(topic, number) for number in range(self._broker.partition_count)}
+
     async def consumer(self, topic: str, group: str) -> SimConsumer:
         await self._site.io(f"join {group}")
         if self._broker.faults.is_away:

@@ -1,7 +1,8 @@
 """The operation page, for admins: how far the readers are, what is held, did not arrive, or was refused."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
+import msgspec
 from fastapi import APIRouter, Form
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
@@ -10,16 +11,17 @@ from services.notifier import channel_rows, guarding, records, sent
 from services.notifier.announce import Delivery
 from services.notifier.desk import Desk
 from services.notifier.parts import NotifierParts
+from services.notifier.records import Position
 from services.notifier.sent import DeliveryFilter
 from services.notifier.web.faults import fault_said
 from services.notifier.web.frame import HEADERS, Frame, Reader, is_part
+from services.notifier.words import Words
 from services.notifier.zones import local_day
-from shared.errors import Conflict, InvalidInput, NotFound, UsageTriggersError
+from shared.errors import Conflict, InvalidInput, LogUnavailable, NotFound, UsageTriggersError
 from shared.http import status_of
 
 DELIVERIES_MAX, LETTERS_MAX = 50, 50
-SECOND_US = 1_000_000
-LATE_SECONDS = 60
+LATE_US = 60_000_000
 """A watermark further behind than this means that time stands still for its customers."""
 
 
@@ -42,6 +44,7 @@ class Operation:
             waiting = await sent.deliveries(
                 connection, DeliveryFilter(state="pending"), count_max=DELIVERIES_MAX
             )
+        ends = await self._ends({position.topic for position in positions})
         return self.frame.render(
             request,
             "operation.html",
@@ -50,15 +53,7 @@ class Operation:
             viewer=reader.viewer,
             today=said.day(local_day(now_us, reader.zone), year=True),
             fault=fault_said(fault, said) if fault is not None else "",
-            positions=[
-                (
-                    p,
-                    _seconds(now_us - p.watermark_us) if p.watermark_us else None,
-                    _seconds(now_us - p.updated_us),
-                )
-                for p in positions
-            ],
-            late_seconds=LATE_SECONDS,
+            standings=[_standing(position, ends, now_us, said) for position in positions],
             held=[(outage, said.moment(outage.opened_us, reader.zone)) for outage in held],
             channels=[
                 (state, said.moment(state.disabled_us, reader.zone) if state.disabled_us else "")
@@ -69,6 +64,13 @@ class Operation:
             retrying=self._told([d for d in waiting if d.attempt_count], reader),
             has_letters=self._parts.letters is not None,
         )
+
+    async def _ends(self, topics: Iterable[str]) -> dict[str, Mapping[int, int]]:
+        """Where each topic ends; empty while the log does not answer: the rest is worth seeing then."""
+        try:
+            return {topic: await self._parts.log.ends(topic) for topic in topics}
+        except LogUnavailable:
+            return {}
 
     def _told(self, deliveries: Sequence[Delivery], reader: Reader) -> list[tuple[Delivery, str, str]]:
         said = reader.words
@@ -117,8 +119,28 @@ class Operation:
         await self._parts.letters.send_again(letter_id)
 
 
-def _seconds(us: int) -> int:
-    return max(0, us // SECOND_US)
+class Standing(msgspec.Struct, frozen=True, kw_only=True):
+    """How far a reader of the log is, as the page says it; empty where that is not known."""
+
+    position: Position
+    lag: str
+    behind: str
+    is_late: bool
+    quiet: str
+
+
+def _standing(
+    position: Position, ends: Mapping[str, Mapping[int, int]], now_us: int, words: Words
+) -> Standing:
+    end = ends.get(position.topic, {}).get(position.partition)
+    behind_us = max(0, now_us - position.watermark_us) if position.watermark_us else None
+    return Standing(
+        position=position,
+        lag="" if end is None else str(max(0, end - position.next_offset)),
+        behind="" if behind_us is None else words.span(behind_us),
+        is_late=behind_us is not None and behind_us > LATE_US,
+        quiet=words.span(max(0, now_us - position.updated_us)),
+    )
 
 
 def add_operation(made: APIRouter, page: Operation, desk: Desk, on_news: Callable[[], None]) -> None:

@@ -11,12 +11,10 @@ from services.notifier.figures import team_figures
 from services.notifier.parts import NotifierParts
 from services.notifier.web import inbox
 from services.notifier.web.frame import Frame
-from services.notifier.words import Words
 from services.notifier.zones import instant_us, local_day
 
 SPANS = (7, 14, 28)
 SPAN = 14
-MINUTE_US = 60_000_000
 
 
 class TeamPage:
@@ -50,20 +48,12 @@ class TeamPage:
             days=[(day.day, said.day(day), day.weekday() > 4) for day in figures.days],
             busiest=max((n for person in figures.people for n in person.per_day), default=1) or 1,
             people=[
-                (inbox.owner_said(person.who, csms, said), person, wait_said(person.wait_median_us, said))
+                (inbox.owner_said(person.who, csms, said), person, said.span(person.wait_median_us))
                 for person in figures.people
             ],
             outcomes=[(outcomes[outcome], n, outcome) for outcome, n in figures.outcomes],
-            wait=wait_said(figures.wait_median_us, said) if figures.wait_median_us is not None else "–",
+            wait=said.span(figures.wait_median_us) if figures.wait_median_us is not None else "–",
         )
-
-
-def wait_said(us: int, words: Words) -> str:
-    """A wait as one would say it: minutes, then hours and minutes."""
-    minutes = round(us / MINUTE_US)
-    if minutes < 60:
-        return words.count("%(n)s minute", "%(n)s minutes", minutes)
-    return words.say("%(hours)s h %(minutes)s min", hours=minutes // 60, minutes=minutes % 60)
 
 
 def add_team(made: APIRouter, page: TeamPage) -> None:

@@ -128,7 +128,8 @@ async def test_a_team_that_called_nobody_sees_that(tmp_path: Path) -> None:
 
 async def test_the_operation_page_tells_how_far_readers_are_and_marks_who_is_late(tmp_path: Path) -> None:
     async with browser(tmp_path) as (here, client):
-        row = {"reader": "evaluator", "topic": "usage.events", "partition": 3, "next_offset": 4711}
+        await here.log.append(TOPIC_EVENTS, [Message(value=b"x", partition=0) for _ in range(5)])
+        row = {"reader": "evaluator", "topic": TOPIC_EVENTS, "partition": 0, "next_offset": 2}
         async with here.database.begin() as connection:
             await connection.execute(
                 insert(schema.positions).values(
@@ -136,7 +137,11 @@ async def test_the_operation_page_tells_how_far_readers_are_and_marks_who_is_lat
                 )
             )
         page = (await client.get("/operator")).text
-        assert re.search(r"<td>3</td><td>4711</td><td class=\"late\">90 s</td><td>2 s ago</td>", page)
+        place = "<td>usage.events</td><td>0</td><td>2</td>"
+        assert f'{place}<td>3</td><td class="late">2 minutes</td><td>2 seconds ago</td>' in page
+        here.log.fail_next()
+        page = (await client.get("/operator")).text
+        assert f'{place}<td></td><td class="late">' in page, "the rest is told while the log does not answer"
 
 
 async def test_a_delivery_that_waits_for_its_next_attempt_is_sent_now(tmp_path: Path) -> None:
