@@ -10,18 +10,15 @@ from typing import Annotated
 
 from pydantic import AfterValidator, field_validator, model_validator
 
-from shared.conditions import CONDITION_OPERATORS, check_condition
 from shared.config_calls import (
     CsmSection,
-    DampingSection,
-    EscalateSection,
     GuardSection,
     PeersSection,
     PlaybookSection,
     QuietDaysSection,
     TaskSection,
 )
-from shared.config_channels import Channel, EmailChannel, SlackChannel, Timing, WebhookChannel
+from shared.config_channels import Channel, EmailChannel, SlackChannel, WebhookChannel
 from shared.config_rules import (
     AbsenceRuleSection,
     CountRuleSection,
@@ -41,12 +38,7 @@ from shared.config_types import (
     TimeZone,
     Weekdays,
     Window,
-    check_holidays,
-    check_time_zone,
-    check_window,
-    parse_duration,
     parse_local_time,
-    parse_weekdays,
 )
 from shared.events import Calendar
 
@@ -241,22 +233,16 @@ def default_config() -> Config:
 
 
 __all__ = [
-    "CONDITION_OPERATORS",
     "DEFAULT_CUSTOMER_PATHS",
     "DEFAULT_PRODUCT",
     "LANGUAGES",
-    "WEEKDAYS",
     "AbsenceRuleSection",
-    "CalendarSection",
     "Channel",
     "Config",
     "CountRuleSection",
     "CsmSection",
-    "DampingSection",
     "DeclineRuleSection",
-    "Duration",
     "EmailChannel",
-    "EscalateSection",
     "GuardSection",
     "Holidays",
     "LocalTime",
@@ -270,20 +256,12 @@ __all__ = [
     "StreakRuleSection",
     "TaskSection",
     "TimeZone",
-    "Timing",
-    "UnknownName",
     "UnknownNames",
     "WebhookChannel",
     "Weekdays",
     "When",
     "Window",
-    "check_condition",
-    "check_holidays",
     "check_path",
-    "check_time_zone",
-    "check_window",
     "default_config",
-    "parse_duration",
     "parse_local_time",
-    "parse_weekdays",
 ]
