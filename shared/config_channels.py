@@ -10,11 +10,19 @@ from shared.config_types import Section
 Timing = Literal["window", "at_once"]
 """`window`: when the customer may be called and the CSM works; `at_once`: as soon as it is known."""
 
-
 Scalar = str | int
 
 
-class SlackChannel(Section):
+class _ChannelSection(Section):
+    """Any channel; what is out is out, unless it says otherwise."""
+
+    @property
+    def keeps_reference(self) -> bool:
+        """Whether what was sent has a name there, by which it can be changed later."""
+        return False
+
+
+class SlackChannel(_ChannelSection):
     """Slack: an incoming webhook (`url`), or a bot (`token` and `channel`) that can change what it said.
 
     With `signing_secret` a bot's messages carry buttons, whose clicks Slack sends to `/slack/actions`.
@@ -45,11 +53,10 @@ class SlackChannel(Section):
 
     @property
     def keeps_reference(self) -> bool:
-        """Whether what was sent has a name there, by which it can be changed later."""
         return self.token is not None
 
 
-class WebhookChannel(Section):
+class WebhookChannel(_ChannelSection):
     """An endpoint that gets the trigger's JSON, signed by Standard Webhooks.
 
     `secret` is `whsec_` and base64; while it is being changed, `old_secrets` sign as well.
@@ -82,11 +89,10 @@ class WebhookChannel(Section):
 
     @property
     def keeps_reference(self) -> bool:
-        """Whether what was sent has a name there, by which it can be changed later."""
         return self.preset is not None
 
 
-class EmailChannel(Section):
+class EmailChannel(_ChannelSection):
     """Mail by SMTP to whoever has to call; `to` gets the calls that nobody owns.
 
     `security`: `starttls` (port 587), `tls` from the first byte (465), or `none`.
@@ -109,11 +115,6 @@ class EmailChannel(Section):
         if (self.user is None) != (self.password is None):
             raise ValueError("`user` and `password` go together")
         return self
-
-    @property
-    def keeps_reference(self) -> bool:
-        """Mail that is out is out."""
-        return False
 
 
 Channel = Annotated[SlackChannel | WebhookChannel | EmailChannel, Field(discriminator="kind")]
