@@ -1,8 +1,11 @@
 """Every table, once, the same on SQLite and PostgreSQL: instants are bigint microseconds, days ISO text."""
 
+from typing import Any
+
 from sqlalchemy import (
     BigInteger,
     Column,
+    ColumnElement,
     Float,
     Index,
     Integer,
@@ -16,6 +19,14 @@ metadata = MetaData()
 
 # An autoincrementing key that is 64 bits wide on PostgreSQL and SQLite's rowid on SQLite.
 _Serial = BigInteger().with_variant(Integer, "sqlite")
+
+
+def _partial_index(
+    name: str, *columns: Column[Any], where: ColumnElement[bool], unique: bool = False
+) -> None:
+    """An index of those rows alone for which `where` holds, on either database."""
+    Index(name, *columns, unique=unique, sqlite_where=where, postgresql_where=where)
+
 
 api_keys = Table(
     "api_keys",
@@ -80,20 +91,15 @@ customers = Table(
     Column("due_us", BigInteger),  # when the next unsettled day is due; NULL: nothing to wait for
     Column("state", LargeBinary, nullable=False),  # CustomerState, msgpack
 )
-Index(
-    "customers_due",
-    customers.c.partition,
-    customers.c.due_us,
-    sqlite_where=customers.c.due_us.is_not(None),
-    postgresql_where=customers.c.due_us.is_not(None),
+_partial_index(
+    "customers_due", customers.c.partition, customers.c.due_us, where=customers.c.due_us.is_not(None)
 )
 
-Index(  # whom the outage guard counts: the customers of a product who are next judged at one instant
+_partial_index(  # whom the outage guard counts: the customers of a product who are next judged at one instant
     "customers_judged",
     customers.c.product,
     customers.c.due_us,
-    sqlite_where=customers.c.due_us.is_not(None),
-    postgresql_where=customers.c.due_us.is_not(None),
+    where=customers.c.due_us.is_not(None),
 )
 
 excused_days = Table(
@@ -135,12 +141,7 @@ outbox = Table(  # a message is a row before it is a message; kept afterwards as
     Column("created_us", BigInteger, nullable=False),
     Column("sent_us", BigInteger),
 )
-Index(
-    "outbox_unsent",
-    outbox.c.seq,
-    sqlite_where=outbox.c.sent_us.is_(None),
-    postgresql_where=outbox.c.sent_us.is_(None),
-)
+_partial_index("outbox_unsent", outbox.c.seq, where=outbox.c.sent_us.is_(None))
 Index("outbox_customer", outbox.c.product, outbox.c.customer_id)
 Index("outbox_created", outbox.c.topic, outbox.c.created_us)
 
@@ -182,24 +183,17 @@ tasks = Table(
     Column("contact", Text, nullable=False),  # Contact, JSON: thousands of tasks share a handful
     Column("task", LargeBinary, nullable=False),  # Task, msgpack
 )
-Index(  # one open task per customer and rule, whoever races whom
+_partial_index(  # one open task per customer and rule, whoever races whom
     "tasks_one_open",
     tasks.c.product,
     tasks.c.customer_id,
     tasks.c.rule,
     tasks.c.type,
     unique=True,
-    sqlite_where=tasks.c.closed_us.is_(None),
-    postgresql_where=tasks.c.closed_us.is_(None),
+    where=tasks.c.closed_us.is_(None),
 )
-Index(
-    "tasks_live",
-    tasks.c.product,
-    tasks.c.owner,
-    sqlite_where=tasks.c.closed_us.is_(None),
-    postgresql_where=tasks.c.closed_us.is_(None),
-)
-Index(  # the inbox: parts and windows are counted, and of each the most surprising are read
+_partial_index("tasks_live", tasks.c.product, tasks.c.owner, where=tasks.c.closed_us.is_(None))
+_partial_index(  # the inbox: parts and windows are counted, and of each the most surprising are read
     "tasks_inbox",
     tasks.c.contact,
     tasks.c.surprise,
@@ -208,8 +202,7 @@ Index(  # the inbox: parts and windows are counted, and of each the most surpris
     tasks.c.held,
     tasks.c.owner,
     tasks.c.heard_by,
-    sqlite_where=tasks.c.closed_us.is_(None),
-    postgresql_where=tasks.c.closed_us.is_(None),
+    where=tasks.c.closed_us.is_(None),
 )
 Index(  # who else was silent on a day
     "tasks_day",
@@ -222,18 +215,8 @@ Index(  # who else was silent on a day
 Index("tasks_customer", tasks.c.product, tasks.c.customer_id, tasks.c.opened_us)
 Index("tasks_closed", tasks.c.closed_us)
 Index("tasks_opened", tasks.c.opened_us)
-Index(
-    "tasks_wake",
-    tasks.c.wake_us,
-    sqlite_where=tasks.c.wake_us.is_not(None),
-    postgresql_where=tasks.c.wake_us.is_not(None),
-)
-Index(
-    "tasks_held",
-    tasks.c.held,
-    sqlite_where=tasks.c.held.is_not(None),
-    postgresql_where=tasks.c.held.is_not(None),
-)
+_partial_index("tasks_wake", tasks.c.wake_us, where=tasks.c.wake_us.is_not(None))
+_partial_index("tasks_held", tasks.c.held, where=tasks.c.held.is_not(None))
 
 task_triggers = Table(  # every trigger a task knows, as published; a known id changes nothing
     "task_triggers",
@@ -280,20 +263,18 @@ deliveries = Table(  # trigger x channel
     Column("reference", Text, nullable=False, server_default=""),  # what the channel calls the message
     Column("last_error", Text, nullable=False, server_default=""),
 )
-Index(
+_partial_index(
     "deliveries_due",
     deliveries.c.channel,
     deliveries.c.next_attempt_us,
-    sqlite_where=deliveries.c.next_attempt_us.is_not(None),
-    postgresql_where=deliveries.c.next_attempt_us.is_not(None),
+    where=deliveries.c.next_attempt_us.is_not(None),
 )
 Index("deliveries_task", deliveries.c.task_id)
-Index(
+_partial_index(
     "deliveries_reference",  # what one message says
     deliveries.c.channel,
     deliveries.c.reference,
-    sqlite_where=deliveries.c.reference != "",
-    postgresql_where=deliveries.c.reference != "",
+    where=deliveries.c.reference != "",
 )
 Index("deliveries_product", deliveries.c.product, deliveries.c.created_us)
 
@@ -326,12 +307,7 @@ outages = Table(  # the outage guard: the stops of one product, rule and cutoff
     Column("wake_us", BigInteger),  # next instant at which it changes by itself
     Column("closed_by", Text, nullable=False, server_default=""),
 )
-Index(
-    "outages_wake",
-    outages.c.wake_us,
-    sqlite_where=outages.c.wake_us.is_not(None),
-    postgresql_where=outages.c.wake_us.is_not(None),
-)
+_partial_index("outages_wake", outages.c.wake_us, where=outages.c.wake_us.is_not(None))
 Index("outages_product", outages.c.product, outages.c.opened_us)
 
 call_days = Table(  # how many calls a CSM with a limit has been handed on a day
@@ -342,12 +318,7 @@ call_days = Table(  # how many calls a CSM with a limit has been handed on a day
     Column("digest_us", BigInteger),  # when the calls beyond the limit are told of
     Column("wake_us", BigInteger),  # next instant at which calls are handed out or put by
 )
-Index(
-    "call_days_wake",
-    call_days.c.wake_us,
-    sqlite_where=call_days.c.wake_us.is_not(None),
-    postgresql_where=call_days.c.wake_us.is_not(None),
-)
+_partial_index("call_days_wake", call_days.c.wake_us, where=call_days.c.wake_us.is_not(None))
 
 channel_states = Table(  # what an endpoint has told us about itself
     "channel_states",
