@@ -205,7 +205,7 @@ class Drawing:
         if self.chance(0.2):
             section = self._rule_added_later()
         self.entries.sort(key=lambda entry: entry.appended_us)
-        return History(seed=self.seed, section=section, log=_with_rising_times(self.entries))
+        return History(seed=self.seed, section=section, log=with_rising_times(self.entries))
 
     def chance(self, share: float) -> bool:
         return self.random.random() < share
@@ -432,7 +432,7 @@ class _Habit(Drawing):
         if self.chance(0.3):
             self._profile(self._at(), backfill=False)
         self.entries.sort(key=lambda entry: entry.appended_us)
-        return History(seed=self.seed, section=self.section, log=_with_rising_times(self.entries))
+        return History(seed=self.seed, section=self.section, log=with_rising_times(self.entries))
 
     def _learning(self, product: ProductSection) -> ProductSection:
         rules = {
@@ -461,7 +461,7 @@ class _Habit(Drawing):
             self.add(us + self.random.randint(0, DAY_US), Tick(at_us=us + self.random.randint(0, DAY_US)))
 
 
-def _with_rising_times(entries: list[Entry]) -> list[Entry]:
+def with_rising_times(entries: list[Entry]) -> list[Entry]:
     """The log's own clock never stands still."""
     rising, last_us = [], 0
     for entry in entries:

@@ -120,9 +120,9 @@ class _Folding:
         if (
             known is None
             or known.quiet is None
-            or (known.due_us is not None and known.due_us < partition.watermark_us)
             or not known.quiet.covers(
                 event,
+                watermark_us=partition.watermark_us,
                 appended_us=record.appended_us,
                 late_window_us=partition.products[event.product].late_window_us,
             )
@@ -248,19 +248,11 @@ class _Folding:
         if outcome.state is not before:
             self._keep(key, known, outcome.state)
             self._count_day(product.id, before, outcome.state)
-        if type(message) is Event and message.occurred_us is not None and not self._is_behind(known.state):
+        if type(message) is Event:
             assert known.state is not None
             # Also after the first one of its day, for the second one is next.
-            known.quiet = quiet_after(
-                known.quiet, known.state, name=message.event, occurred_us=message.occurred_us, product=product
-            )
+            known.quiet = quiet_after(known.quiet, known.state, message, product, excused)
         self._telling.emit(key, outcome.triggers)
-
-    def _is_behind(self, state: CustomerState | None) -> bool:
-        """Whether days have passed that the next event judges at once: a late first use brings them along."""
-        if state is None:
-            return True
-        return state.due_us is not None and state.due_us < self._partition.watermark_us
 
     def _keep(self, key: CustomerKey, known: Known, state: CustomerState | None) -> None:
         assert state is not None
@@ -284,6 +276,8 @@ class _Folding:
         if day in known:
             return
         partition.excused[message.product] = known | {day}
+        for customer in partition.cache.of_product(message.product):
+            customer.quiet = None  # an event settles by the days excused
         self._excused.append((message.product, message.day.isoformat()))
         if day <= partition.watermark_us // DAY_US + EPOCH_DAY + 1:  # somewhere it may be judged already
             partition.recall(message.product)
@@ -306,6 +300,7 @@ class _Folding:
         message = f"{type(error).__name__}: {error}"
         self._telling.put_aside_customer(key, message, partition.watermark_us)
         known.due_us = partition.watermark_us + UNJUDGED_AGAIN_US
+        known.quiet = None  # whatever comes of the customer cannot be taken either, and is put aside
         self._changed[key] = known
         partition.await_sweep(known.due_us)
 

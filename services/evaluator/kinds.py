@@ -30,6 +30,7 @@ from services.evaluator.state import (
     StreakState,
     first_active_day,
 )
+from services.evaluator.stops import NEVER
 
 
 def with_rules(state: CustomerState, product: Product, rules: dict[str, RuleState]) -> CustomerState:
@@ -64,6 +65,24 @@ def _due_us(rule: Rule, kept: RuleState, past: Past) -> int | None:
     if isinstance(rule, DeclineRule) and isinstance(kept, DeclineState):
         return declines.due_us(rule, kept, past)
     return None
+
+
+def settled_until_us(state: CustomerState, product: Product, excused: frozenset[int]) -> int:
+    """Up to which watermark a record of the customer finds nothing to settle: the instant it is due, or the
+    next deadline where a record judges days of which nothing can be told (`is_behind`, days excused).
+    """
+    untils = [NEVER if state.due_us is None else state.due_us]
+    waiting: list[int] = []  # days that nobody expects may pass unjudged until then
+    is_silent = False
+    for rule in product.rules:
+        kept, past = state.rules.get(rule.name), past_of(state, rule.filter, excused)
+        if isinstance(rule, DeclineRule) and isinstance(kept, DeclineState):
+            untils.append(declines.deadline_us(rule, past, kept.settled + 1))
+        elif isinstance(rule, AbsenceRule) and isinstance(kept, AbsenceState):
+            is_silent = is_silent or absence.is_silent(kept, past)
+            waiting.append(stops.deadline_us(rule, past, past.first_inactive(kept.settled + 1)))
+    # Where a record settles one rule, it settles all of them.
+    return min(untils + waiting) if excused or is_silent else min(untils)
 
 
 def is_behind(state: CustomerState, product: Product, watermark_us: int) -> bool:

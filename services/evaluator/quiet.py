@@ -1,9 +1,10 @@
 """When another event of a customer changes nothing, so that a busy day costs a look-up an event.
 
-Once an event has changed nothing, neither does another one of the same name on the same usage day: the day
-is active already, and it stays so. Where more than the day counts (properties, the event itself, its hour on
-a day that was missed) nothing is quiet. What depends on the moment of reading (is it due, is the event too
-old) is asked each time.
+Once an event is folded, another one of the same name on the same usage day changes nothing: the day is active
+already, and stays so. Where more than the day counts (properties, the event itself, its hour on a day that
+was missed) nothing is quiet. An event also settles the days that have passed, so it is quiet up to the
+watermark at which there are some. What depends on the moment of reading (too old, too early) is asked each
+time.
 """
 
 import msgspec
@@ -11,7 +12,7 @@ import msgspec
 from services.evaluator import kinds
 from services.evaluator.calendar import DAY_US, closes_us, day_of, opens_us
 from services.evaluator.filters import named_filters
-from services.evaluator.rules import Product, StreakRule
+from services.evaluator.rules import Product
 from services.evaluator.state import CustomerState
 from shared.events import FUTURE_TOLERANCE_US, Event
 
@@ -19,17 +20,20 @@ NAMES_MAX = 32
 
 
 class Quiet(msgspec.Struct, frozen=True):
-    """From (included), until (excluded): events of these names change nothing."""
+    """From (included), until (excluded): events of these names change nothing, as long as the watermark is
+    not beyond `settled_until_us`."""
 
     from_us: int
     until_us: int
+    settled_until_us: int
     names: frozenset[str]
 
-    def covers(self, event: Event, *, appended_us: int, late_window_us: int) -> bool:
+    def covers(self, event: Event, *, watermark_us: int, appended_us: int, late_window_us: int) -> bool:
         """Whether `event` is one of those, and neither too late nor too early to be taken at all."""
         at_us = event.occurred_us
         return (
             at_us is not None
+            and watermark_us <= self.settled_until_us
             and self.from_us <= at_us < self.until_us
             and event.event in self.names
             and not event.backfill
@@ -38,25 +42,21 @@ class Quiet(msgspec.Struct, frozen=True):
 
 
 def quiet_after(
-    quiet: Quiet | None,
-    state: CustomerState,
-    *,
-    name: str,
-    occurred_us: int,
-    product: Product,
+    quiet: Quiet | None, state: CustomerState, event: Event, product: Product, excused: frozenset[int]
 ) -> Quiet | None:
-    """What is known once an event of `name` at `occurred_us` has left `state` as it was."""
-    if quiet is not None and quiet.from_us <= occurred_us < quiet.until_us:
-        if not _is_day_told(state, name, occurred_us, product):
+    """What is known once `event` is folded and has left `state`; `quiet`: what was known of that before."""
+    us, name = event.occurred_us, event.event
+    if us is None:
+        return quiet
+    if quiet is not None and quiet.from_us <= us < quiet.until_us:
+        if not _is_day_told(state, name, us, product):
             return quiet
         names = quiet.names | {name} if len(quiet.names) < NAMES_MAX else frozenset({name})
-        return Quiet(quiet.from_us, quiet.until_us, names)
-    if state.due_us is None and not all(isinstance(rule, StreakRule) for rule in product.rules):
-        return None  # days pass unjudged meanwhile, and the next event of use judges them
-    span = _day_around(state, occurred_us)
-    if span is None or not _is_day_told(state, name, occurred_us, product):
+        return msgspec.structs.replace(quiet, names=names)
+    span = _day_around(state, us)
+    if span is None or not _is_day_told(state, name, us, product):
         return None
-    return Quiet(*span, frozenset({name}))
+    return Quiet(*span, kinds.settled_until_us(state, product, excused), frozenset({name}))
 
 
 def _is_day_told(state: CustomerState, name: str, us: int, product: Product) -> bool:

@@ -1,6 +1,6 @@
 """A quiet stretch holds instants of one usage day alone, in every zone."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from zoneinfo import available_timezones
 
@@ -11,13 +11,14 @@ from services.evaluator import engine, profiles
 from services.evaluator.calendar import day_of
 from services.evaluator.changes import Position
 from services.evaluator.folding import fold_records
-from services.evaluator.letters import read
+from services.evaluator.letters import Read, read
 from services.evaluator.partition import Partition, remember
+from services.evaluator.past import NONE_EXCUSED
 from services.evaluator.quiet import NAMES_MAX, Quiet, quiet_after
 from services.evaluator.rules import Product
 from services.evaluator.state import CustomerState
 from shared.clock import to_us
-from shared.events import Event, Profile, encode, record_key
+from shared.events import DayExcused, Event, Message, Profile, encode, record_key
 from shared.log import Record
 from tests.unit.evaluator.pipeline import RULES, products_of
 
@@ -30,18 +31,19 @@ def state_in(zone: str, day_starts: str = "00:00", product: Product = PRODUCT) -
     return profiles.fresh(Profile(time_zone=zone, day_starts_at=day_starts), product, 0)
 
 
-def quiet(state: CustomerState, us: int, *, before: Quiet | None = None, name: str = "used") -> Quiet | None:
-    waiting = msgspec.structs.replace(state, due_us=us + 10 * HOUR_US)
-    return quiet_after(before, waiting, name=name, occurred_us=us, product=PRODUCT)
-
-
 def use(us: int, **fields: object) -> Event:
     values = {"product": "p", "customer_id": "a", "event_id": "1", "occurred_us": us, "received_us": us}
     return msgspec.convert({**values, **fields}, type=Event)
 
 
-def covers(found: Quiet, event: Event, *, appended_us: int) -> bool:
-    return found.covers(event, appended_us=appended_us, late_window_us=PRODUCT.late_window_us)
+def quiet(state: CustomerState, us: int, *, before: Quiet | None = None, name: str = "used") -> Quiet | None:
+    return quiet_after(before, state, use(us, event=name), PRODUCT, NONE_EXCUSED)
+
+
+def covers(found: Quiet, event: Event, *, appended_us: int, watermark_us: int = 0) -> bool:
+    return found.covers(
+        event, watermark_us=watermark_us, appended_us=appended_us, late_window_us=PRODUCT.late_window_us
+    )
 
 
 @pytest.mark.parametrize("day_starts", ["00:00", "05:00"])
@@ -104,27 +106,92 @@ def test_nothing_is_quiet_around_a_change_of_settings() -> None:
     assert quiet(changed, NOON_US) is None
 
 
-def test_days_that_pass_unjudged_are_judged_by_the_next_use() -> None:
-    state = state_in("UTC")
-    assert quiet_after(None, state, name="used", occurred_us=NOON_US, product=PRODUCT) is None
-    streaks_alone = products_of({"habit": RULES["habit"]})["p"]
-    assert quiet_after(None, state, name="used", occurred_us=NOON_US, product=streaks_alone) is not None
+def test_it_is_quiet_up_to_the_watermark_at_which_something_is_due() -> None:
+    waiting = msgspec.structs.replace(state_in("UTC"), due_us=NOON_US + HOUR_US)
+    found = quiet(waiting, NOON_US)
+    assert found is not None
+    assert covers(found, use(NOON_US), appended_us=NOON_US, watermark_us=NOON_US + HOUR_US)
+    assert not covers(found, use(NOON_US), appended_us=NOON_US, watermark_us=NOON_US + HOUR_US + 1)
+
+
+def test_in_a_silence_that_is_told_to_its_end_it_is_quiet_up_to_the_next_deadline() -> None:
+    """Nothing is due any more, but an event of a day long past settles the days since all the same."""
+    days_later_us, next_deadline_us = NOON_US + 62 * HOUR_US, NOON_US + 84 * HOUR_US
+    state = folded(use(NOON_US), use(NOON_US), watermark_us=days_later_us)
+    assert state.due_us is None
+    found = quiet(state, NOON_US)
+    assert found is not None
+    assert covers(found, use(NOON_US), appended_us=days_later_us, watermark_us=next_deadline_us)
+    assert not covers(found, use(NOON_US), appended_us=days_later_us, watermark_us=next_deadline_us + 1)
 
 
 def test_a_late_first_use_is_not_quiet_until_the_days_after_it_are_judged() -> None:
     """Simulation's seed 420663696: its duplicate was passed over, and the stop was decided a tick later."""
-    rules = {"stopped": {"kind": "absence", "expect": "calendar", "emit": "usage.stopped"}}
     days_later_us = NOON_US + 72 * HOUR_US
-    position = Position(partition=0, next_offset=0, watermark_us=days_later_us)
+    partition = partition_at(days_later_us)
+    decided = fold_records(partition, [record(n, use(NOON_US), days_later_us + 1) for n in range(2)])
+    assert decided.told == {("p", "usage.stopped"): 1}
+
+
+def test_with_a_day_excused_everything_is_asked_about_anew() -> None:
+    """An event settles by the days excused, and may find the customer due at another instant."""
+    partition = partition_at(0)
+    excused = DayExcused(product="p", day=date(2026, 3, 20), received_us=NOON_US)
+    messages = [use(NOON_US), excused, use(NOON_US + 1)]
+    for n, (message, is_quiet) in enumerate(zip(messages, (True, False, True), strict=True)):
+        fold_records(partition, [record(n, message, NOON_US + n)])
+        known = partition.cache.get(("p", "a"))
+        assert known is not None
+        assert (known.quiet is not None) == is_quiet
+
+
+def test_an_event_of_a_customer_who_cannot_be_judged_is_put_aside_and_not_passed_over() -> None:
+    partition = partition_at(0)
+    fold_records(partition, [record(0, use(NOON_US), NOON_US)])
+    known = partition.cache.get(("p", "a"))
+    assert known is not None
+    assert known.state is not None
+    assert known.quiet is not None
+    [segment] = known.state.segments
+    broken = msgspec.structs.replace(segment.settings, zone="Mars/Olympus")
+    segments = (msgspec.structs.replace(segment, settings=broken),)
+    known.state = msgspec.structs.replace(known.state, segments=segments)
+    partition.watermark_us = NOON_US + 72 * HOUR_US
+    for n in (1, 2):  # once judged in vain, then not due for an hour
+        decided = fold_records(partition, [record(n, use(NOON_US), partition.watermark_us)])
+        assert decided.rejected["poison"] == 1
+
+
+def partition_at(watermark_us: int) -> Partition:
+    """A partition that knows of nobody, with a rule of the calendar's."""
+    rules = {"stopped": {"kind": "absence", "expect": "calendar", "emit": "usage.stopped"}}
+    position = Position(partition=0, next_offset=0, watermark_us=watermark_us)
     partition = Partition(position, products=products_of(rules), excused={}, next_due_us=None, cached_max=9)
     remember(partition, [("p", "a")], {})
-    value = encode(use(NOON_US))
-    records = [
-        Record(partition=0, offset=n, key=record_key("p", "a"), value=value, appended_us=days_later_us + 1)
-        for n in range(2)
-    ]
-    decided = fold_records(partition, [read(record) for record in records])
-    assert decided.told == {("p", "usage.stopped"): 1}
+    return partition
+
+
+def record(offset: int, message: Message, appended_us: int) -> Read:
+    return read(
+        Record(
+            partition=0,
+            offset=offset,
+            key=record_key("p", "a"),
+            value=encode(message),
+            appended_us=appended_us,
+        )
+    )
+
+
+def folded(*uses: Event, watermark_us: int, product: Product = PRODUCT) -> CustomerState:
+    """The state that uses leave that are read at one watermark."""
+    state: CustomerState | None = None
+    for each in uses:
+        state = engine.fold(
+            state, each, product=product, appended_us=watermark_us, watermark_us=watermark_us
+        ).state
+    assert state is not None
+    return state
 
 
 def after_a_use(rules: dict[str, Any], **event: Any) -> Quiet | None:
@@ -135,7 +202,7 @@ def after_a_use(rules: dict[str, Any], **event: Any) -> Quiet | None:
         told = use(NOON_US, event_id=str(n), **event)
         state = engine.fold(state, told, product=compiled, appended_us=NOON_US, watermark_us=0).state
     assert state is not None
-    return quiet_after(None, state, name="used", occurred_us=NOON_US, product=compiled)
+    return quiet_after(None, state, use(NOON_US), compiled, NONE_EXCUSED)
 
 
 COUNT = {"kind": "count", "at_least": 3, "within_days": 7}
@@ -164,7 +231,7 @@ def test_a_day_that_was_missed_is_not_quiet_for_a_use_from_before_its_cutoff_may
         outcome = engine.fold(state, use(us), product=compiled, appended_us=us, watermark_us=us - 1)
         state = outcome.state
     assert state is not None
-    assert quiet_after(None, state, name="used", occurred_us=afternoon + 1, product=compiled) is None
+    assert quiet_after(None, state, use(afternoon + 1), compiled, NONE_EXCUSED) is None
     late = engine.fold(
         state, use(NOON_US), product=compiled, appended_us=afternoon + 2, watermark_us=afternoon + 1
     )
