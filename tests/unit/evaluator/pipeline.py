@@ -11,6 +11,7 @@ import msgspec
 from services.evaluator.changes import Batch, CustomerKey, CustomerRow, Position
 from services.evaluator.relay import Relay
 from services.evaluator.rules import Product, compile_product
+from services.evaluator.state import decode_state
 from services.evaluator.store import EvaluatorStore
 from services.evaluator.ticker import Ticker
 from services.evaluator.worker import Evaluator
@@ -227,3 +228,17 @@ async def pipeline(tmp_path: Path, *, partitions: int = 1, **options: Any) -> As
 
 def instant_us(day: int, hour: int = 0, minute: int = 0) -> int:
     return to_us(START + timedelta(days=day, hours=hour, minutes=minute))
+
+
+async def use_daily(p: Pipeline, *customers: str, days: int) -> None:
+    """Every customer uses the product at noon on each of the first days."""
+    for day in range(days):
+        p.at(day, 12)
+        for customer in customers:
+            await p.use(customer)
+    await p.settle()
+
+
+async def state_of(p: Pipeline, customer: str) -> Any:
+    row = await p.store.customer("p", customer)
+    return None if row is None else decode_state(row.state)

@@ -3,8 +3,10 @@
 from datetime import date
 
 from services.evaluator.filters import EVERY_EVENT, passed_filters
-from services.evaluator.rules import settings_of
+from services.evaluator.rules import compile_product, settings_of
+from shared.config import Config
 from shared.events import Calendar, Profile
+from tests.unit.evaluator.pipeline import RULES, products_of
 from tests.unit.evaluator.told import LITERAL, day, product
 
 
@@ -56,3 +58,8 @@ def test_an_empty_country_or_weekday_list_overrides_too() -> None:
 def test_the_key_changes_with_the_rules_and_only_with_them() -> None:
     assert product(rules={"a": LITERAL}).key == product(rules={"a": LITERAL}).key
     assert product(rules={"a": LITERAL}).key != product(rules={"a": {**LITERAL, "cutoff": "14:00"}}).key
+
+
+def test_products_are_compiled_with_their_own_rules() -> None:
+    config = Config.model_validate({"products": {"p": {"rules": RULES}}})
+    assert compile_product("p", config.products["p"]) == products_of()["p"]
