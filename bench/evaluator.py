@@ -18,7 +18,7 @@ from statistics import median
 import msgspec
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from bench.on_kafka import DAY_US, PARTITIONS, opened_log, products, records_read, use
+from bench.on_kafka import DAY_US, PARTITIONS, opened_log, own_servers, products, records_read, use
 from deploy.migrations.upgrade import bring_up
 from services.evaluator.store import EvaluatorStore
 from services.evaluator.worker import RECORDS_PER_FETCH_MAX, Evaluator
@@ -27,7 +27,7 @@ from shared.database import open_postgres
 from shared.events import TOPIC_EVENTS, decode
 from shared.log import Message
 from shared.log.kafka import KafkaLog
-from tests.servers import KafkaServer, PostgresServer, find_kafka, find_postgres
+from tests.servers import KafkaServer, PostgresServer
 
 SEED = 20
 APPENDED_AT_ONCE = 5_000
@@ -48,16 +48,9 @@ def main() -> None:
     parser.add_argument("--a-day", type=int, default=20)
     parser.add_argument("--rounds", type=int, default=5)
     given = parser.parse_args()
-    kafka = find_kafka(own=True)
-    try:
-        postgres = find_postgres(own=True)
-        try:
-            load = Load(events=given.events, customers=given.events // DAYS // given.a_day)
-            asyncio.run(_measure(kafka, postgres, load, given.rounds))
-        finally:
-            postgres.close()
-    finally:
-        kafka.close()
+    load = Load(events=given.events, customers=given.events // DAYS // given.a_day)
+    with own_servers() as (kafka, postgres):
+        asyncio.run(_measure(kafka, postgres, load, given.rounds))
 
 
 async def _measure(kafka: KafkaServer, postgres: PostgresServer, load: Load, rounds: int) -> None:

@@ -13,7 +13,7 @@ from random import Random
 
 import psutil
 
-from bench.on_kafka import DAY_US, PARTITIONS, opened_log, products, records_read, use
+from bench.on_kafka import DAY_US, PARTITIONS, opened_log, own_servers, products, records_read, use
 from deploy.migrations.upgrade import bring_up
 from services.evaluator.store import EvaluatorStore
 from services.evaluator.worker import Evaluator
@@ -21,7 +21,7 @@ from shared.clock import SystemClock
 from shared.database import open_postgres
 from shared.events import TOPIC_EVENTS
 from shared.log.kafka import KafkaLog
-from tests.servers import KafkaServer, PostgresServer, find_kafka, find_postgres
+from tests.servers import KafkaServer, PostgresServer
 
 MEBIBYTE = 1 << 20
 APPENDED_AT_ONCE = 10_000
@@ -35,15 +35,8 @@ def main() -> None:
     parser.add_argument("--customers", type=int, default=100_000)
     parser.add_argument("--parts", type=int, default=10)
     given = parser.parse_args()
-    kafka = find_kafka(own=True)
-    try:
-        postgres = find_postgres(own=True)
-        try:
-            asyncio.run(_run(kafka, postgres, given))
-        finally:
-            postgres.close()
-    finally:
-        kafka.close()
+    with own_servers() as (kafka, postgres):
+        asyncio.run(_run(kafka, postgres, given))
 
 
 async def _run(kafka: KafkaServer, postgres: PostgresServer, given: argparse.Namespace) -> None:

@@ -18,6 +18,7 @@ import asyncpg
 import msgspec
 import psutil
 
+from bench.on_kafka import PARTITIONS, opened_log, own_servers
 from deploy.migrations.upgrade import bring_up
 from services.evaluator import engine
 from services.evaluator.rules import Product, compile_product
@@ -31,14 +32,10 @@ from shared.database import Database, open_postgres
 from shared.events import TOPIC_EVENTS, Event, encode, record_key
 from shared.log import Message
 from shared.log.kafka import KafkaLog
-from shared.log.kafka_connection import KafkaConnection
-from shared.log.topics import TOPICS, ensure_topics, topic_plan
 from shared.partitioner import murmur2_partition
-from shared.settings import Settings
-from tests.servers import KafkaServer, PostgresServer, find_kafka, find_postgres
+from tests.servers import KafkaServer, PostgresServer
 
 PRODUCT = "reserve"
-PARTITIONS = 4
 HABIT_DAYS = 20
 ROWS_PER_COPY = 50_000
 LOOK_SECONDS = 0.5
@@ -72,15 +69,8 @@ def main() -> None:
     parser.add_argument("--events-a-second", type=int, default=1_000)
     given = parser.parse_args()
     size = Size(customers=given.customers, silent=given.silent, events_a_second=given.events_a_second)
-    kafka = find_kafka(own=True)
-    try:
-        postgres = find_postgres(own=True)
-        try:
-            asyncio.run(_measure(kafka, postgres, size))
-        finally:
-            postgres.close()
-    finally:
-        kafka.close()
+    with own_servers() as (kafka, postgres):
+        asyncio.run(_measure(kafka, postgres, size))
 
 
 async def _measure(kafka: KafkaServer, postgres: PostgresServer, size: Size) -> None:
@@ -114,17 +104,13 @@ async def _measure(kafka: KafkaServer, postgres: PostgresServer, size: Size) -> 
 async def _opened(
     kafka: KafkaServer, postgres: PostgresServer
 ) -> AsyncIterator[tuple[KafkaLog, Database, str]]:
-    connection = KafkaConnection(bootstrap_servers=kafka.bootstrap_servers)
-    settings = Settings.model_validate({"KAFKA_PARTITIONS": PARTITIONS})
-    await ensure_topics(connection, [topic_plan(name, settings) for name in TOPICS])
-    log = KafkaLog(connection, SystemClock())
-    database = open_postgres(postgres.url)
-    try:
-        await bring_up(database)
-        yield log, database, postgres.url
-    finally:
-        await log.close()
-        await database.close()
+    async with opened_log(kafka) as log:
+        database = open_postgres(postgres.url)
+        try:
+            await bring_up(database)
+            yield log, database, postgres.url
+        finally:
+            await database.close()
 
 
 def _evaluator(log: KafkaLog, database: Database) -> Evaluator:

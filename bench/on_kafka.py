@@ -1,7 +1,7 @@
-"""What the benches on real Kafka share: a log with its topics, a use as products send it, the product."""
+"""What the benches on real Kafka share: servers of their own, a log with its topics, a use, the product."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, closing, contextmanager
 
 from services.evaluator.rules import Product, compile_product
 from services.evaluator.store import READER
@@ -14,10 +14,17 @@ from shared.log.kafka import KafkaLog
 from shared.log.kafka_connection import KafkaConnection
 from shared.log.topics import TOPICS, ensure_topics, topic_plan
 from shared.settings import Settings
-from tests.servers import KafkaServer
+from tests.servers import KafkaServer, PostgresServer, find_kafka, find_postgres
 
 PARTITIONS = 4
 DAY_US = 86_400_000_000
+
+
+@contextmanager
+def own_servers() -> Iterator[tuple[KafkaServer, PostgresServer]]:
+    """A Kafka and a PostgreSQL for one run, whatever was given; gone at the end of the block."""
+    with closing(find_kafka(own=True)) as kafka, closing(find_postgres(own=True)) as postgres:
+        yield kafka, postgres
 
 
 @asynccontextmanager
