@@ -7,6 +7,7 @@ from services.evaluator.state import CustomerState, decode_state, encode_state
 from shared.config import ProductSection
 from shared.events import CustomerErased, DayExcused, Tick
 from shared.triggers import Trigger
+from tests.histories import CUSTOMER, PRODUCT, History
 from tests.oracle.log import Entry
 
 
@@ -73,3 +74,11 @@ class Driver:
     def _take(self, outcome: engine.Outcome) -> list[Trigger]:
         self.state = None if outcome.state is None else decode_state(encode_state(outcome.state))
         return list(outcome.triggers)
+
+
+def told_of(history: History, *, settles_always: bool = False) -> list[Trigger]:
+    """Everything that is told of a drawn history, in order."""
+    driver = Driver(
+        product_id=PRODUCT, customer_id=CUSTOMER, section=history.section, settles_always=settles_always
+    )
+    return [trigger for entry in history.log for trigger in driver.read(entry)]

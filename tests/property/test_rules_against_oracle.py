@@ -5,7 +5,7 @@ import pytest
 from tests.histories import CUSTOMER, PRODUCT
 from tests.histories_of_rules import counting, edited
 from tests.property.compare import check
-from tests.property.driver import Driver
+from tests.property.driver import Driver, told_of
 from tests.property.scale import seeds
 
 SLICES = 4
@@ -27,13 +27,7 @@ def test_days_of_which_nothing_could_be_told_need_no_sweep() -> None:
     """What counts and declines say does not depend on how often they are asked."""
     for seed in seeds(80, share=0.05):
         history = counting(seed)
-        told = []
-        for always in (False, True):
-            driver = Driver(
-                product_id=PRODUCT, customer_id=CUSTOMER, section=history.section, settles_always=always
-            )
-            told.append([t for entry in history.log for t in driver.read(entry)])
-        assert told[0] == told[1], f"seed {seed}"
+        assert told_of(history) == told_of(history, settles_always=True), f"seed {seed}"
 
 
 def test_no_edit_tells_again_what_was_told() -> None:

@@ -5,7 +5,7 @@ import pytest
 from shared.triggers import encode_trigger
 from tests.histories import CUSTOMER, PRODUCT, drawn, habitual
 from tests.property.compare import check
-from tests.property.driver import Driver
+from tests.property.driver import Driver, told_of
 from tests.property.judgement import FromHistory
 from tests.property.scale import seeds
 
@@ -27,10 +27,7 @@ def test_they_tell_the_same_where_weekdays_are_learned_and_misses_weighed(part: 
 def test_replay_tells_the_same_byte_for_byte() -> None:
     for seed in seeds(25, share=0.02):
         history = drawn(seed)
-        runs = []
-        for _ in range(2):
-            driver = Driver(product_id=PRODUCT, customer_id=CUSTOMER, section=history.section)
-            runs.append([encode_trigger(t) for entry in history.log for t in driver.read(entry)])
+        runs = [[encode_trigger(trigger) for trigger in told_of(history)] for _ in range(2)]
         assert runs[0] == runs[1], f"seed {seed}"
 
 
@@ -38,13 +35,7 @@ def test_settling_when_nothing_is_due_changes_nothing_that_is_told() -> None:
     """The sweep may come as often as it likes: `due_us` only spares the work."""
     for seed in seeds(40, share=0.02):
         history = drawn(seed)
-        told = []
-        for always in (False, True):
-            driver = Driver(
-                product_id=PRODUCT, customer_id=CUSTOMER, section=history.section, settles_always=always
-            )
-            told.append([t for entry in history.log for t in driver.read(entry)])
-        assert told[0] == told[1], f"seed {seed}"
+        assert told_of(history) == told_of(history, settles_always=True), f"seed {seed}"
 
 
 def test_every_trigger_told_has_an_id_of_its_own() -> None:
