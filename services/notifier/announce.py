@@ -181,7 +181,10 @@ def _superseded(news: Delivery, channel: Channel, before: Sequence[Delivery]) ->
     return [
         d.id
         for d in before
-        if d.state == "pending" and d.kind not in ENDS and d.addressee == news.addressee and not d.was_seen
+        if d.state in ("pending", "held")
+        and d.kind not in ENDS
+        and d.addressee == news.addressee
+        and not d.was_seen
     ]
 
 

@@ -82,6 +82,14 @@ def test_a_second_stop_replaces_the_message_that_people_have_not_read_yet() -> N
     assert found.withdrawn == (f"{stop().id}.cs-slack",)  # the machine gets both facts
 
 
+def test_a_second_stop_while_the_call_is_held_replaces_the_message_that_is_held() -> None:
+    first = raised(None, stop(), plan(), NOON, held="an outage")
+    held = list(mail_of(first, [], CHANNELS, NOON).new)
+    found = mail(raised(first.task, stop(day="2026-03-04"), plan(), LATER), held)
+    assert {d.state for d in (*held, *found.new)} == {"held"}
+    assert found.withdrawn == (f"{stop().id}.cs-slack",)
+
+
 def test_a_machine_gets_the_second_stop_of_a_call_in_hand_and_people_do_not() -> None:
     one, deliveries = opened()
     taken = acknowledge(one, "csm-1", NOON).task
