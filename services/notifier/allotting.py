@@ -12,7 +12,7 @@ from shared.config import Config, CsmSection
 _y = schema.call_days.c
 
 CALLS_MAX = 1000
-"""Calls of one CSM and day that are looked at together; who has more has no use for a limit."""
+"""So many calls of one CSM and day are looked at together, the most surprising first; then the others."""
 
 
 async def due(connection: AsyncConnection, now_us: int) -> list[str]:
@@ -48,10 +48,11 @@ async def advance(connection: AsyncConnection, key: str, config: Config, now_us:
         day = capacity.with_digest(day, at_us)
         ledger.take(capacity.put_by(task, at_us, now_us), now_us)
     is_missed = bool(set(await _waiting(connection, key)) - set(ids))
+    has_moved = bool(allotment.handed or allotment.beyond)
     values = {
         "handed_count": day.handed_count + len(allotment.handed),
         "digest_us": day.digest_us,
-        "wake_us": now_us if is_missed else allotment.next_us,
+        "wake_us": now_us if is_missed or (has_moved and len(ids) == CALLS_MAX) else allotment.next_us,
     }
     await connection.execute(update(schema.call_days).where(_y.id == key).values(values))
     return ledger
@@ -65,5 +66,6 @@ async def _locked(connection: AsyncConnection, key: str) -> CallDay | None:
 
 async def _waiting(connection: AsyncConnection, key: str) -> list[str]:
     t = schema.tasks.c
-    query = select(t.id).where(t.held == key, t.closed_us.is_(None)).order_by(t.id).limit(CALLS_MAX)
+    order = t.surprise.desc(), t.id
+    query = select(t.id).where(t.held == key, t.closed_us.is_(None)).order_by(*order).limit(CALLS_MAX)
     return list((await connection.execute(query)).scalars())

@@ -5,19 +5,21 @@ from pathlib import Path
 
 from services.notifier.tasks import acknowledge
 from shared.config import Config
+from shared.triggers import Trigger
+from tests.integration.notifier.test_outages import product
 from tests.integration.notifier.world import World, world
 from tests.unit.notifier.cases import config, resumption, stop
 
 
-def limited(calls_max: int, **csm: object) -> Config:
-    base = config().model_dump(by_alias=True)
-    base["csms"]["csm-1"] |= {"calls_per_day_max": calls_max, **csm}
+def limited(calls_max: int, **product: object) -> Config:
+    base = config(**product).model_dump(by_alias=True)
+    base["csms"]["csm-1"]["calls_per_day_max"] = calls_max
     return Config.model_validate(base)
 
 
-def calls(count: int, day: str = "2026-03-02") -> list:  # type: ignore[type-arg]
+def calls(count: int) -> list[Trigger]:
     """`c-0` is the least surprising."""
-    return [stop(f"c-{n}", day, csm="csm-1", surprise=0.5 + n / 100) for n in range(count)]
+    return [stop(f"c-{n}", csm="csm-1", surprise=0.5 + n / 100) for n in range(count)]
 
 
 async def overflow(here: World) -> list[str]:
@@ -92,8 +94,27 @@ async def test_a_call_beyond_the_limit_can_be_taken_from_the_inbox(tmp_path: Pat
 
 
 async def test_calls_that_the_guard_lets_go_are_calls_of_that_day(tmp_path: Path) -> None:
-    async with world(tmp_path, limited(1)) as here:
-        await here.read(*calls(2))
-        tasks = await here.tasks()
-        assert {task.holder for task in tasks} == {"day"}
-        assert {task.held for task in tasks} == {"day:csm-1/2026-03-02"}
+    async with product(tmp_path, limited(2, peers=None), still_used=70) as here:
+        await here.read(*calls(30))
+        assert {task.holder for task in await here.tasks() if task.owner == "csm-1"} == {"outage"}
+        await here.after(hours=2)
+        waiting = [task for task in await here.tasks() if task.owner == "csm-1"]
+        assert {task.held for task in waiting} == {"day:csm-1/2026-03-02"}
+        assert here.receivers.to("phone") == []
+        await here.after(seconds=3)
+        called = {request.headers["webhook-id"] for request in here.receivers.to("phone")}
+        assert called == {stop("c-28").id, stop("c-29").id}
+        assert len(await overflow(here)) == 28
+
+
+async def test_more_calls_than_are_looked_at_together_are_all_handed_out_or_put_by(tmp_path: Path) -> None:
+    async with world(tmp_path, limited(2)) as here:
+        for first in (0, 700):
+            await here.read(
+                *(stop(f"c-{n}", csm="csm-1", surprise=n / 1500) for n in range(first, first + 700))
+            )
+        await here.after(seconds=3)
+        assert {task.held for task in await here.tasks()} == {None}
+        called = {request.headers["webhook-id"] for request in here.receivers.to("phone")}
+        assert called == {stop("c-1398").id, stop("c-1399").id}
+        assert len(await overflow(here)) == 1398
