@@ -7,6 +7,7 @@ from email.utils import format_datetime, parseaddr
 from functools import cache
 from importlib.resources import files
 
+import msgspec
 from jinja2 import Environment, StrictUndefined, Template
 
 from services.notifier import status, wording
@@ -19,39 +20,53 @@ from shared.config import CsmSection, EmailChannel
 from shared.triggers import RESUMED
 
 
-def recipients_of(letter: Letter, section: EmailChannel, csms: Mapping[str, CsmSection]) -> tuple[str, ...]:
+class MailSetting(msgspec.Struct, frozen=True, kw_only=True):
+    """Through which channel a mail goes, whom it may be for, and where its links lead."""
+
+    section: EmailChannel
+    csms: Mapping[str, CsmSection] = {}
+    inbox_url: str | None = None
+
+    def words_for(self, letters: Sequence[Letter]) -> Words:
+        """In the language of whoever is meant."""
+        return words(language_of(letters, self.csms, self.section.language))
+
+    @property
+    def domain(self) -> str:
+        """Of the sender's address; every Message-ID ends with it."""
+        return parseaddr(self.section.sender)[1].rpartition("@")[2]
+
+
+def recipients_of(letter: Letter, setting: MailSetting) -> tuple[str, ...]:
     """Whoever is meant, if known by mail; else those who get what nobody owns. May be empty."""
-    csm = csms.get(addressee(letter) or "")
-    return (csm.email,) if csm is not None and csm.email else section.to
+    csm = setting.csms.get(addressee(letter) or "")
+    return (csm.email,) if csm is not None and csm.email else setting.section.to
 
 
-def mail_of(
-    letter: Letter,
-    section: EmailChannel,
-    csms: Mapping[str, CsmSection],
-    inbox_url: str | None,
-    *,
-    to: Sequence[str],
-    now_us: int,
-) -> EmailMessage:
-    """The mail. Its Message-ID is the delivery's, so that one sent twice is shown once; all mails of a
-    task refer to the first, so that they stand together."""
-    said = words(language_of([letter], csms, section.language))
-    task, delivery = letter.task, letter.delivery
-    domain = parseaddr(section.sender)[1].rpartition("@")[2]
-    mail = EmailMessage()
-    mail["From"] = section.sender
-    mail["To"] = [_address(address) for address in to]
-    mail["Subject"] = " ".join(_subject(letter, said).split())
-    mail["Date"] = format_datetime(from_us(now_us))
-    mail["Message-ID"] = f"<{delivery.id}@{domain}>"
+def mail_of(letter: Letter, setting: MailSetting, to: Sequence[str], now_us: int) -> EmailMessage:
+    """The mail of one letter; all mails of a task refer to the first, so that they stand together."""
+    said, delivery = setting.words_for([letter]), letter.delivery
+    mail = addressed(letter, setting, to, now_us, subject=_subject(letter, said))
     if delivery.kind != "opened":
-        first = f"<{task.id}.{delivery.channel}@{domain}>"
+        first = f"<{letter.task.id}.{delivery.channel}@{setting.domain}>"
         mail["In-Reply-To"] = first
         mail["References"] = first
+    mail.set_content("\n".join(_lines(letter, said, setting.inbox_url)) + "\n")
+    mail.add_alternative(_html(letter, said, setting.inbox_url), subtype="html")
+    return mail
+
+
+def addressed(
+    letter: Letter, setting: MailSetting, to: Sequence[str], now_us: int, *, subject: str
+) -> EmailMessage:
+    """A mail without its text. Its Message-ID is the delivery's, so that one sent twice is shown once."""
+    mail = EmailMessage()
+    mail["From"] = setting.section.sender
+    mail["To"] = [_address(address) for address in to]
+    mail["Subject"] = " ".join(subject.split())
+    mail["Date"] = format_datetime(from_us(now_us))
+    mail["Message-ID"] = f"<{letter.delivery.id}@{setting.domain}>"
     mail["Auto-Submitted"] = "auto-generated"
-    mail.set_content("\n".join(_lines(letter, said, inbox_url)) + "\n")
-    mail.add_alternative(_html(letter, said, inbox_url), subtype="html")
     return mail
 
 

@@ -18,7 +18,7 @@ from services.notifier.channels.webhook import SignedWebhook
 from services.notifier.desk import Desk, Timekeeper
 from services.notifier.facts import facts_of
 from services.notifier.intake import Intake
-from services.notifier.mail import mail_of, recipients_of
+from services.notifier.mail import MailSetting, mail_of, recipients_of
 from services.notifier.mail_digest import digest_of
 from services.notifier.parts import NotifierParts
 from services.notifier.sender import Sender
@@ -114,13 +114,14 @@ def _open(
 
 
 def _mailer(name: str, section: EmailChannel, config: Config, public_url: str | None) -> Mailer:
+    setting = MailSetting(section=section, csms=config.csms, inbox_url=public_url)
+
     def recipients(letter: Letter) -> tuple[str, ...]:
-        return recipients_of(letter, section, config.csms)
+        return recipients_of(letter, setting)
 
-    def render(letter: Letter, to: Sequence[str], now_us: int) -> EmailMessage:
-        return mail_of(letter, section, config.csms, public_url, to=to, now_us=now_us)
+    def render(letters: Sequence[Letter], to: Sequence[str], now_us: int) -> EmailMessage:
+        if len(letters) > 1:
+            return digest_of(letters, setting, to, now_us)
+        return mail_of(letters[0], setting, to, now_us)
 
-    def render_digest(letters: Sequence[Letter], to: Sequence[str], now_us: int) -> EmailMessage:
-        return digest_of(letters, section, config.csms, public_url, to=to, now_us=now_us)
-
-    return Mailer(name, section, recipients, render, render_digest=render_digest)
+    return Mailer(name, section, recipients, render)

@@ -1,7 +1,9 @@
 """Mail by SMTP: one message a letter, a day's digest aside, each over a connection of its own."""
 
+import asyncio
 import ssl
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from email.message import EmailMessage
 
 import aiosmtplib
@@ -11,13 +13,13 @@ from shared.config import EmailChannel
 from shared.errors import ConfigError
 
 ATTEMPT_SECONDS = 20.0
+"""From the first packet to the server's word that it has the mail, whatever it says in between."""
+
+FAREWELL_SECONDS = 2.0
 PORTS = {"starttls": 587, "tls": 465, "none": 25}
 
-Render = Callable[[Letter, Sequence[str], int], EmailMessage]
-"""A letter, whom to send it to, and now (microseconds) to a mail."""
-
-RenderDigest = Callable[[Sequence[Letter], Sequence[str], int], EmailMessage]
-"""The calls beyond a CSM's day, whom to send them to, and now to a mail."""
+Render = Callable[[Sequence[Letter], Sequence[str], int], EmailMessage]
+"""A letter, or the several of a day's digest, whom to send them to, and now (microseconds) to a mail."""
 
 RecipientsOf = Callable[[Letter], Sequence[str]]
 
@@ -37,8 +39,8 @@ class Mailer:
         recipients_of: RecipientsOf,
         render: Render,
         *,
-        render_digest: RenderDigest | None = None,
         tls: ssl.SSLContext | None = None,
+        attempt_seconds: float = ATTEMPT_SECONDS,
     ) -> None:
         """`tls` None: certificates are checked as the system does. Raises ConfigError for no address."""
         for address in (section.sender, *section.to):
@@ -47,8 +49,8 @@ class Mailer:
         self._section = section
         self._recipients_of = recipients_of
         self._render = render
-        self._render_digest = render_digest
         self._tls = tls
+        self._attempt_seconds = attempt_seconds
 
     async def send(self, letters: Sequence[Letter], now_us: int) -> Result:
         letter = letters[0]
@@ -57,25 +59,20 @@ class Mailer:
             owner = letter.task.owner or "nobody"
             return Result(verdict="dead", detail=f"no mail address for {owner}, and the channel has no `to`")
         try:
-            await self._hand_over(self._written(letters, to, now_us))
+            await self._hand_over(self._render(letters, to, now_us))
         except aiosmtplib.SMTPException as error:
             return _failure(error)
-        except (OSError, ssl.SSLError) as error:
+        except TimeoutError:
+            return Result(verdict="retry", detail="no answer in time", uncertain=True)
+        except OSError as error:
             return Result(verdict="retry", detail=str(error)[:200])
         except ValueError as error:
             return Result(verdict="dead", detail=f"cannot be written: {error}"[:200])
         return Result(verdict="delivered", detail=f"to {', '.join(to)}")
 
-    def _written(self, letters: Sequence[Letter], to: Sequence[str], now_us: int) -> EmailMessage:
-        if len(letters) > 1 and self._render_digest is not None:
-            return self._render_digest(letters, to, now_us)
-        (letter,) = letters
-        return self._render(letter, to, now_us)
-
     async def _hand_over(self, mail: EmailMessage) -> None:
         section = self._section
-        await aiosmtplib.send(
-            mail,
+        client = aiosmtplib.SMTP(
             hostname=section.host,
             port=section.port or PORTS[section.security],
             username=section.user,
@@ -83,8 +80,17 @@ class Mailer:
             use_tls=section.security == "tls",
             start_tls=section.security == "starttls",
             tls_context=self._tls,
-            timeout=ATTEMPT_SECONDS,
+            timeout=self._attempt_seconds,
         )
+        try:
+            # The library bounds each command; a server that is slow in all ten would outlast the lease.
+            async with asyncio.timeout(self._attempt_seconds):
+                await client.connect()
+                await client.send_message(mail)
+            with suppress(aiosmtplib.SMTPException):  # The server has the mail, however it says goodbye.
+                await client.quit(timeout=FAREWELL_SECONDS)
+        finally:
+            client.close()
 
     async def close(self) -> None:
         """No connection outlives its mail."""

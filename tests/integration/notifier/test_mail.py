@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from services.notifier.channels.mailer import Mailer
-from services.notifier.mail import mail_of
+from services.notifier.mail import MailSetting, mail_of
 from shared.config import Config, EmailChannel
 from shared.errors import ConfigError
 from tests.integration.notifier.world import World, world
@@ -34,6 +34,8 @@ class Post:
 
     def __init__(self) -> None:
         self.mails: list[tuple[list[str], EmailMessage]] = []
+        self.offered: list[EmailMessage] = []
+        self.silent: asyncio.Event | None = None
         self.secured: list[bool] = []
         self.on_rcpt: list[str] = []
         self.on_data: list[str] = []
@@ -49,10 +51,13 @@ class Post:
 
     async def handle_DATA(self, _server: SMTP, session: Session, envelope: Envelope) -> str:
         answer = self.on_data.pop(0) if self.on_data else FINE
+        content = envelope.original_content or b""
+        parsed = email.message_from_bytes(content, policy=email.policy.default)
+        assert isinstance(parsed, EmailMessage)
+        self.offered.append(parsed)
+        if self.silent is not None:
+            await self.silent.wait()
         if answer == FINE:
-            content = envelope.original_content or b""
-            parsed = email.message_from_bytes(content, policy=email.policy.default)
-            assert isinstance(parsed, EmailMessage)
             self.mails.append((envelope.rcpt_tos, parsed))
             self.secured.append(session.ssl is not None)
         return answer
@@ -105,6 +110,18 @@ def by_mail(port: int, **channel: Any) -> Config:
 async def mailing(path: Path, **channel: Any) -> AsyncIterator[tuple[World, Post]]:
     async with post() as made, world(path, by_mail(made.port, **channel)) as here:
         yield here, made
+
+
+def mailer(section: EmailChannel, **options: Any) -> Mailer:
+    """A channel without its world, whose mails all go to one CSM."""
+    setting = MailSetting(section=section)
+    return Mailer(
+        "mail",
+        section,
+        lambda _letter: ("sato@cs.example",),
+        lambda letters, to, now_us: mail_of(letters[0], setting, to, now_us),
+        **options,
+    )
 
 
 def parts(mail: EmailMessage) -> tuple[str, str]:
@@ -201,11 +218,20 @@ async def test_a_mail_sent_twice_is_the_same_mail(tmp_path: Path) -> None:
         await here.read(stop())
         await here.send()
         await here.after(seconds=7)
-        section = here.parts.config.channels["mail"]
+        refused, taken = made.offered
+        assert refused["Message-ID"] == taken["Message-ID"] == f"<{stop().id}.mail@cs.example>"
+        assert parts(refused) == parts(taken)
+
+
+async def test_a_server_that_falls_silent_is_left_and_may_have_the_mail() -> None:
+    async with post() as made:
+        made.silent = asyncio.Event()
+        section = by_mail(made.port).channels["mail"]
         assert isinstance(section, EmailChannel)
-        again = mail_of(letter(), section, {}, None, to=["a@b.example"], now_us=NOON)
-        assert made.mails[0][1]["Message-ID"].endswith(".mail@cs.example>")
-        assert again["Message-ID"] == f"<{letter().delivery.id}@cs.example>"
+        result = await mailer(section, attempt_seconds=0.3).send([letter()], NOON)
+        made.silent.set()
+    assert (result.verdict, result.uncertain) == ("retry", True)
+    assert len(made.offered) == 1
 
 
 async def test_a_server_that_is_not_there_is_tried_again(tmp_path: Path) -> None:
@@ -272,14 +298,7 @@ async def test_secrets_and_mails_go_over_tls(tmp_path: Path, security: str) -> N
         assert isinstance(section, EmailChannel)
         trusted = ssl.create_default_context(cafile=paths[0])
         for tls, verdict in ((trusted, "delivered"), (None, "retry")):
-            mailer = Mailer(
-                "mail",
-                section,
-                lambda _letter: ("sato@cs.example",),
-                lambda one, to, now_us: mail_of(one, section, {}, None, to=to, now_us=now_us),
-                tls=tls,
-            )
-            result = await mailer.send([letter()], NOON)
+            result = await mailer(section, tls=tls).send([letter()], NOON)
             assert result.verdict == verdict, result.detail
         assert len(made.mails) == 1
 
