@@ -250,7 +250,7 @@ deliveries = Table(  # trigger x channel
     Column("product", Text, nullable=False),
     Column("customer_id", Text, nullable=False),
     Column("channel", Text, nullable=False),
-    Column("kind", Text, nullable=False),  # opened, again, escalated, woken, unverified, closed, changed
+    Column("kind", Text, nullable=False),  # opened, again, escalated, woken, digest, closed, changed
     Column("addressee", Text, nullable=False, server_default=""),  # the CSM it is for; else the owner
     Column("state", Text, nullable=False),  # pending, held, delivered, dead, cancelled
     Column("created_us", BigInteger, nullable=False),

@@ -14,7 +14,6 @@ from services.notifier.render import (
     cut,
     dialled,
     escape,
-    is_unverified,
     made_of,
     mention,
     section,
@@ -51,7 +50,7 @@ def slack_digest(entries: Sequence[Entry], setting: Setting) -> SlackMessage:
             if len(blocks) < SECTIONS_MAX:
                 blocks.append(section("\n".join(lines)))
                 left -= sum(line.startswith("• ") for line in lines)
-    if any(is_unverified(kind, task) for kind, task, _, _ in entries):
+    if any(wording.is_unverified(task) for _, task, _, _ in entries):
         blocks.append(section(unverified(words)))
     if left:
         rest = words.count("and %(n)s more in the inbox", "and %(n)s more in the inbox", left)
@@ -87,7 +86,7 @@ def _line(kind: Kind, task: Task, trigger: Trigger, setting: Setting) -> str:
     if said:
         return f"~{link}~ · {escape(said)}"
     phone = task.trigger.data.customer.phone
-    mark = ":warning:" if is_unverified(kind, task) or task.plan.problems else ""
+    mark = ":warning:" if wording.is_unverified(task) or task.plan.problems else ""
     parts = [
         f"{mark} {link}".strip(),
         f"<tel:{dialled(phone)}|{escape(phone)}>" if phone else "",

@@ -1,6 +1,6 @@
 """The outage guard at work: weighs the stops of a batch, and lets calls go when their time has come."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from datetime import date, timedelta
 
 import structlog
@@ -270,15 +270,10 @@ def settle_notice(ledger: Ledger, outage: Outage, actor: str, outcome: Outcome, 
 
 async def _locked(connection: AsyncConnection, keys: Collection[str]) -> dict[str, Outage]:
     found: dict[str, Outage] = {}
-    for some in _slices(keys):
+    for some in store.slices(keys):
         query = select(schema.outages).where(_o.id.in_(some)).order_by(_o.id).with_for_update()
         found.update({row["id"]: _from_row(row) for row in (await connection.execute(query)).mappings()})
     return found
-
-
-def _slices(keys: Collection[str]) -> Iterable[list[str]]:
-    ordered = sorted(keys)
-    return (ordered[i : i + 500] for i in range(0, len(ordered), 500))
 
 
 def _from_row(row: RowMapping) -> Outage:

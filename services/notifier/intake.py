@@ -15,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from services.notifier import guarding, places, store
 from services.notifier.folding import take_trigger
 from services.notifier.parts import NotifierParts
+from services.notifier.rests import first_of
 from shared.config import Config
 from shared.errors import Fenced, PermanentError, StoreUnavailable, TransientError
 from shared.events import TOPIC_TRIGGERS, DeadLetter
@@ -65,7 +66,7 @@ class Intake:
                 await self.step()
             except TransientError as error:
                 log.warning("triggers are not read for the moment", error=error.message)
-                await _pause(stop)
+                await first_of(stop, seconds_max=PAUSE_SECONDS)
         await self.close()
 
     async def close(self) -> None:
@@ -209,11 +210,3 @@ def _dead_letter(record: Record, why: str, now_us: int) -> DeadLetter:
         rejected_us=now_us,
         payload=record.value[:_PAYLOAD_CHARS_MAX].decode(errors="replace"),
     )
-
-
-async def _pause(stop: asyncio.Event) -> None:
-    try:
-        async with asyncio.timeout(PAUSE_SECONDS):
-            await stop.wait()
-    except TimeoutError:
-        return

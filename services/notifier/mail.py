@@ -12,7 +12,7 @@ from jinja2 import Environment, StrictUndefined, Template
 
 from services.notifier import status, wording
 from services.notifier.channels import Letter
-from services.notifier.render import dialled, is_unverified, task_url, titled
+from services.notifier.render import dialled, task_url, titled
 from services.notifier.telling import addressee, language_of
 from services.notifier.words import Words, words
 from shared.clock import from_us
@@ -87,8 +87,8 @@ def _end(letter: Letter, said: Words) -> str:
 
 def _warnings(letter: Letter, said: Words) -> list[str]:
     found = list(wording.problems(letter.task, said))
-    if is_unverified(letter.delivery.kind, letter.task):
-        found.insert(0, said.say("Unverified: many customers stopped at once; the product may be the cause."))
+    if wording.is_unverified(letter.task):
+        found.insert(0, wording.unverified(said))
     return found
 
 

@@ -64,7 +64,7 @@ async def standing(connection: AsyncConnection, trigger_ids: Collection[str]) ->
     """
     o = schema.outbox.c
     found: set[str] = set()
-    for some in slices(sorted(trigger_ids)):
+    for some in slices(trigger_ids):
         query = select(o.id).where(o.id.in_(some)).order_by(o.id)
         found.update((await connection.execute(query.with_for_update(read=True, key_share=True))).scalars())
     return found

@@ -72,7 +72,7 @@ def slack_message(
         blocks.append(section(f":white_check_mark: *{escape(said)}*"))
     if task.is_live:
         blocks += [SectionBlock(fields=_fields(task, words)), *_reasons(task, words)]
-        blocks += _warnings(kind, task, words)
+        blocks += _warnings(task, words)
     return made_of(f"{title}: {name}", [*blocks, *_buttons(task, setting)])
 
 
@@ -126,22 +126,16 @@ def _reasons(task: Task, words: Words) -> list[Block]:
     return [ContextBlock(elements=[MarkdownTextObject(text=cut(text, FIELD_CHARS_MAX))])]
 
 
-def _warnings(kind: Kind, task: Task, words: Words) -> list[Block]:
+def _warnings(task: Task, words: Words) -> list[Block]:
     lines = [f":warning: {escape(text)}" for text in wording.problems(task, words)]
-    if is_unverified(kind, task):
+    if wording.is_unverified(task):
         lines.insert(0, unverified(words))
     return [section("\n".join(lines))] if lines else []
 
 
-def is_unverified(kind: Kind, task: Task) -> bool:
-    """Whether the call went out although the product itself may be the cause."""
-    return kind == "unverified" or (task.unverified and task.is_live)
-
-
 def unverified(words: Words) -> str:
-    """The line that says so."""
-    said = words.say("Unverified: many customers stopped at once; the product may be the cause.")
-    return f":warning: {escape(said)}"
+    """That a call went out although the product itself may be the cause."""
+    return f":warning: {escape(wording.unverified(words))}"
 
 
 def _buttons(task: Task, setting: Setting) -> list[Block]:

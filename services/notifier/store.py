@@ -233,7 +233,7 @@ async def _write_history(connection: AsyncConnection, lines: Sequence[HistoryLin
 
 
 async def task(connection: AsyncConnection, task_id: str) -> Task | None:
-    """The task of this id, or of a trigger that it stands for."""
+    """The task of this id."""
     t = schema.tasks.c
     value = (await connection.execute(select(t.task).where(t.id == task_id))).scalar_one_or_none()
     return decode_task(value) if value is not None else None

@@ -21,7 +21,7 @@ State = Literal["open", "notified", "acknowledged", "snoozed", "done", "cancelle
 Outcome = Literal[
     "reached", "no_answer", "legitimate_absence", "product_problem", "churn_risk", "false_alarm"
 ]
-Announced = Literal["opened", "again", "escalated", "woken", "unverified", "digest", "closed"]
+Announced = Literal["opened", "again", "escalated", "woken", "digest", "closed"]
 
 OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
 LIVE_STATES: tuple[State, ...] = ("open", "notified", "acknowledged", "snoozed")

@@ -1,7 +1,6 @@
 """Puts a task's facts into words: headline, evidence and reasons, for Slack, mail and page alike."""
 
 from collections.abc import Callable
-from datetime import date
 from typing import Any
 
 import msgspec
@@ -144,6 +143,16 @@ def problems(task: Task, words: Words) -> tuple[str, ...]:
     return (*silent, *again, *(said[code] for code in task.plan.problems if code in said))
 
 
+def is_unverified(task: Task) -> bool:
+    """Whether the call went out although the product itself may be the cause."""
+    return task.unverified and task.is_live
+
+
+def unverified(words: Words) -> str:
+    """What to know of such a call."""
+    return words.say("Unverified: many customers stopped at once; the product may be the cause.")
+
+
 def _again(task: Task, cooling: Cooling, words: Words) -> str:
     return words.say(
         "Stopped again on %(day)s. Too soon for another call: it comes on %(until)s if it is still silent.",
@@ -254,8 +263,3 @@ _REASONS: dict[str, Callable[[Words, dict[str, Any]], str]] = {
     "short_history": _short_history,
     "decline": _decline,
 }
-
-
-def days_since(day: date, task: Task) -> int:
-    """Calendar days from a day to the day that the task is about."""
-    return (task.trigger.data.day - day).days
