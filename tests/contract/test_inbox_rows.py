@@ -14,11 +14,9 @@ from services.notifier.web.users import Users
 from shared.clock import ManualClock, from_us
 from shared.database import Database
 from shared.errors import Conflict
-from tests.contract.test_notifier_store import CONFIG, database, take
+from tests.contract.notifier_rows import CONFIG, take
 from tests.integration.notifier.door import CHEAP, PASSWORD
 from tests.unit.notifier.cases import HOUR, MINUTE, NOON, stop
-
-__all__ = ["database"]
 
 
 async def changed(database: Database, task_id: str, change: Callable[[Task], Step], now_us: int) -> None:
