@@ -1,34 +1,23 @@
 """What is over goes after its time, and nothing that somebody could still ask for."""
 
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import pytest
 from sqlalchemy import Table, insert, select
 
-from deploy.migrations.upgrade import bring_up
 from services import pruning
 from services.pruning import Pruning
 from shared import schema
 from shared.clock import ManualClock
 from shared.config import Config, RetentionSection
-from shared.database import Database, open_sqlite
+from shared.database import Database
 from shared.events import TOPIC_DEAD_LETTERS, TOPIC_TRIGGERS
 
 NOW = datetime(2026, 3, 2, tzinfo=UTC)
 DAY_US = 86_400_000_000
 LOG_HOURS = 24 * 40
 ALL = RetentionSection.model_validate({"triggers": "90d", "tasks": "60d", "dead_letters": "10d"})
-
-
-@pytest.fixture
-async def database(tmp_path: Path) -> AsyncIterator[Database]:
-    opened = open_sqlite(tmp_path / "t.sqlite3")
-    await bring_up(opened)
-    yield opened
-    await opened.close()
 
 
 def pruning_on(

@@ -1,31 +1,20 @@
 """The embedded log is trimmed by age, and never before its readers."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 from sqlalchemy import insert
 
-from deploy.migrations.upgrade import bring_up
 from services.retention import Retention
 from shared.clock import ManualClock
-from shared.database import Database, open_sqlite
+from shared.database import Database
 from shared.events import TOPIC_DEAD_LETTERS, TOPIC_EVENTS
 from shared.log import Message
 from shared.log.embedded import EmbeddedLog
 from shared.schema import positions
 
 HOURS = 24 * 40
-
-
-@pytest.fixture
-async def database(tmp_path: Path) -> AsyncIterator[Database]:
-    opened = open_sqlite(tmp_path / "t.sqlite3")
-    await bring_up(opened)
-    yield opened
-    await opened.close()
 
 
 async def _read_up_to(database: Database, offset: int) -> None:
