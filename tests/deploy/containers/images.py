@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -47,15 +48,19 @@ def require_podman() -> None:
         raise Missing("the Python package podman-compose is not installed")
 
 
-def podman(*arguments: str, seconds: float = 60, check: bool = True) -> str:
-    """What podman prints; raises RuntimeError with what it says when it fails."""
-    command = ["podman", *arguments]
-    done = subprocess.run(
-        command, env=environment(), capture_output=True, text=True, timeout=seconds, check=False
-    )
-    if check and done.returncode:
-        raise RuntimeError(f"{' '.join(command)} failed:\n{done.stderr[-3000:]}")
+def ran(command: Sequence[str], *, seconds: float, env: Mapping[str, str] | None = None) -> str:
+    """What a program prints; raises RuntimeError with what it says when it fails."""
+    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=seconds, check=False)
+    if done.returncode:
+        # debootstrap complains on standard output.
+        said = f"{done.stdout}\n{done.stderr}".strip()
+        raise RuntimeError(f"{' '.join(command)} failed:\n{said[-3000:]}")
     return done.stdout.strip()
+
+
+def podman(*arguments: str, seconds: float = 60) -> str:
+    """What podman prints; raises RuntimeError with what it says when it fails."""
+    return ran(["podman", *arguments], seconds=seconds, env=environment())
 
 
 def environment() -> dict[str, str]:
@@ -88,20 +93,18 @@ def _make_base() -> None:
     """A minimal Debian with Python; trusts whom this machine trusts, so that packages can be had in it."""
     with tempfile.TemporaryDirectory(prefix="usage-triggers-debian-") as scratch:
         root = Path(scratch, "root")
-        made = subprocess.run(
-            ["debootstrap", "--variant=minbase", f"--include={_PACKAGES}", _RELEASE, str(root)],
-            capture_output=True,
-            text=True,
-            timeout=600,
-            check=False,
-        )
-        if made.returncode:
-            raise Missing(f"debootstrap could not make a base image: {made.stdout.strip()[-300:]}")
+        try:
+            ran(
+                ["debootstrap", "--variant=minbase", f"--include={_PACKAGES}", _RELEASE, str(root)],
+                seconds=600,
+            )
+        except RuntimeError as error:
+            raise Missing(f"debootstrap could not make a base image: {str(error)[-300:]}") from error
         for folder in _UNREAD:
             shutil.rmtree(root / folder, ignore_errors=True)
             (root / folder).mkdir(parents=True)
         if Path("/", _CERTIFICATES).exists():
             shutil.copyfile(Path("/", _CERTIFICATES), root / _CERTIFICATES)
         archive = Path(scratch, "root.tar")
-        subprocess.run(["tar", "-C", str(root), "-cf", str(archive), "."], check=True, timeout=300)
+        ran(["tar", "-C", str(root), "-cf", str(archive), "."], seconds=300)
         podman("import", str(archive), BASE, seconds=300)

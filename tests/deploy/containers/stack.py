@@ -12,7 +12,7 @@ from typing import Any
 
 import httpx
 
-from tests.deploy.containers.images import OURS, PREFIX, ROOT, environment, podman
+from tests.deploy.containers.images import OURS, PREFIX, ROOT, environment, podman, ran
 from tests.servers.base import free_port
 
 HERE = Path(__file__).parent
@@ -129,16 +129,8 @@ class Stack:
     def _compose(self, *arguments: str) -> None:
         files = (ROOT / "deploy" / "compose.yaml", HERE / "compose.receiver.yaml")
         named = [part for file in files for part in ("-f", str(file))]
-        done = subprocess.run(
-            [sys.executable, "-m", "podman_compose", "-p", self._project, *named, *arguments],
-            env=self._environment,
-            capture_output=True,
-            text=True,
-            timeout=180,
-            check=False,
-        )
-        if done.returncode:
-            raise RuntimeError(f"podman-compose {' '.join(arguments)} failed:\n{done.stderr[-3000:]}")
+        command = [sys.executable, "-m", "podman_compose", "-p", self._project, *named, *arguments]
+        ran(command, seconds=180, env=self._environment)
 
     def _name(self, service: str) -> str:
         return f"{self._project}_{service}_1"
