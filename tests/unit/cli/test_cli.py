@@ -1,6 +1,5 @@
 """Every command is there, explains itself, and fails with one line and the right status."""
 
-import io
 import json
 import sqlite3
 from pathlib import Path
@@ -9,6 +8,7 @@ import pytest
 
 from services.cli import run
 from services.foundations import DATABASE_NAME
+from tests.e2e import running
 
 COMMANDS = (
     *(
@@ -18,6 +18,7 @@ COMMANDS = (
         "notifier",
         "demo",
         "backtest",
+        "discover",
         "import",
         "import-customers",
         "migrate",
@@ -164,13 +165,14 @@ def test_an_outage_is_listed_and_released(tmp_path: Path, capsys: pytest.Capture
 
 
 def test_a_user_is_added_listed_given_a_new_password_and_removed(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     here = ["--data", str(tmp_path)]
-    monkeypatch.setattr("sys.stdin", io.StringIO("correct horse battery\nanother long password\n"))
-    assert run(["users", "add", "Hana@example.com", "--role", "lead", "--password-stdin", *here]) == 0
-    assert capsys.readouterr().out == "hana@example.com  lead  -  password\n"
-    assert run(["users", "passwd", "hana@example.com", "--password-stdin", *here]) == 0
+    add = ["users", "add", "Hana@example.com", "--role", "lead", "--password-stdin", *here]
+    added = running.run(*add, directory=tmp_path, stdin="correct horse battery\n")
+    assert (added.returncode, added.stdout) == (0, "hana@example.com  lead  -  password\n")
+    passwd = ["users", "passwd", "hana@example.com", "--password-stdin", *here]
+    assert running.run(*passwd, directory=tmp_path, stdin="another long password\n").returncode == 0
     assert run(["users", "add", "sso@example.com", "--oidc", *here]) == 0
     capsys.readouterr()
     assert run(["users", "list", *here]) == 0
@@ -197,15 +199,13 @@ def test_a_user_is_added_listed_given_a_new_password_and_removed(
 def test_a_user_who_cannot_be_is_refused_in_one_line(
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
     arguments: list[str],
     said: str,
 ) -> None:
     file = tmp_path / "usage-triggers.yaml"
     file.write_text("csms: {csm-1: {name: Sato}}\n")
-    monkeypatch.setattr("sys.stdin", io.StringIO("short\n"))
     given = ["--config", str(file), "--data", str(tmp_path)]
-    assert run(["users", "add", "sato", *arguments, *given]) == 1
-    assert capsys.readouterr().err == f"usage-triggers: {said}\n"
+    refused = running.run("users", "add", "sato", *arguments, *given, directory=tmp_path, stdin="short\n")
+    assert (refused.returncode, refused.stderr) == (1, f"usage-triggers: {said}\n")
     assert run(["users", "list", "--data", str(tmp_path)]) == 0
     assert capsys.readouterr().out == ""
