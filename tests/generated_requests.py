@@ -10,20 +10,15 @@ import argparse
 import asyncio
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
 
-from services.bootstrap import assemble
-from services.foundations import embedded
-from services.serving import bind, serve, url_of
 from shared.auth import SCOPES
 from shared.clock import SystemClock
-from shared.config import DEFAULT_PRODUCT, default_config
 from shared.metrics import REQUEST_SECONDS
-from shared.settings import Settings
+from tests.whole_service import whole_service
 
 ROUND_EXAMPLES = 40
 LINES_TOLD_MAX = 200
@@ -92,26 +87,6 @@ async def run_group(
     return () if run.returncode == 0 else [line[:300] for line in output.decode().splitlines()]
 
 
-@asynccontextmanager
-async def whole_service(directory: Path) -> AsyncIterator[tuple[str, str]]:
-    """All three services with their workers on a free port, and a key for everything."""
-    settings = Settings.model_validate({"USAGE_TRIGGERS_DATA": directory})
-    with bind("127.0.0.1", 0) as listener:
-        async with embedded(default_config(), settings, SystemClock()) as base:
-            ready, stop = asyncio.Event(), asyncio.Event()
-
-            async def on_ready() -> None:
-                ready.set()
-
-            served = asyncio.create_task(serve(assemble(base), listener, on_ready=on_ready, stop=stop))
-            try:
-                await ready.wait()
-                yield url_of(listener), await base.keys.create(DEFAULT_PRODUCT, scopes=SCOPES)
-            finally:
-                stop.set()
-                await served
-
-
 def answered() -> dict[str, int]:
     """Requests answered by this process so far, by the first digit of their status."""
     counts: dict[str, int] = {}
@@ -126,7 +101,7 @@ def answered() -> dict[str, int]:
 async def campaign(requests: int, seed: int) -> int:
     """Round after round until `requests` were answered; the exit status."""
     with tempfile.TemporaryDirectory() as directory:
-        async with whole_service(Path(directory)) as (url, key):
+        async with whole_service(Path(directory), SystemClock(), SCOPES) as (url, key):
             while sum(answered().values()) < requests:
                 for group in GROUPS:
                     found = await run_group(

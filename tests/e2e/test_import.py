@@ -2,8 +2,7 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any
@@ -12,19 +11,16 @@ import httpx
 import msgspec
 import pytest
 
-from services.bootstrap import assemble
 from services.commands.histories import read_history
 from services.commands.imports import import_customer_file, import_event_file
 from services.commands.tables import Rejections
 from services.evaluator import reading
 from services.evaluator.replay import replay_customer
 from services.evaluator.rules import compile_product
-from services.foundations import embedded
-from services.serving import bind, serve, url_of
 from shared.clock import ManualClock
 from shared.config import DEFAULT_PRODUCT, default_config
-from shared.settings import Settings
 from tests.e2e.running import run, serving
+from tests.whole_service import whole_service
 
 DATA = Path(__file__).parents[2].parent / "shared" / "data"
 needs_data = pytest.mark.skipif(
@@ -85,7 +81,7 @@ async def test_the_restaurants_over_http_end_in_the_same_days_and_streaks_as_the
     events, customers = str(DATA / "restaurant_days.csv.gz"), str(DATA / "restaurants.csv")
     history = read_history(events, customers, DEFAULT_PRODUCT, silent)
     clock = ManualClock(datetime.fromisoformat("2017-04-22T23:00:00+09:00"))
-    async with _live(tmp_path, clock) as (url, key):
+    async with whole_service(tmp_path, clock) as (url, key):
         await import_customer_file(customers, url, key)
         await import_event_file(events, url, key)
         headers = {"Authorization": f"Bearer {key}"}
@@ -104,26 +100,6 @@ async def test_the_restaurants_over_http_end_in_the_same_days_and_streaks_as_the
         expected = reading.streaks(replayed.state, product, today=LAST_ON.toordinal())
         assert _active(over_http[customer_id]) == {date.fromordinal(use.day).isoformat() for use in uses}
         assert over_http[customer_id]["streaks"] == msgspec.to_builtins(expected), customer_id
-
-
-@asynccontextmanager
-async def _live(directory: Path, clock: ManualClock) -> AsyncIterator[tuple[str, str]]:
-    """A service on a port of its own, and a key; its clock stands still."""
-    settings = Settings.model_validate({"USAGE_TRIGGERS_DATA": directory})
-    with bind("127.0.0.1", 0) as listener:
-        async with embedded(default_config(), settings, clock) as base:
-            ready, stop = asyncio.Event(), asyncio.Event()
-
-            async def on_ready() -> None:
-                ready.set()
-
-            served = asyncio.create_task(serve(assemble(base), listener, on_ready=on_ready, stop=stop))
-            try:
-                await ready.wait()
-                yield url_of(listener), await base.keys.create(DEFAULT_PRODUCT)
-            finally:
-                stop.set()
-                await served
 
 
 async def _found(http: httpx.AsyncClient, customer_id: str) -> dict[str, Any]:
