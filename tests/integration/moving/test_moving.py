@@ -22,7 +22,7 @@ from shared.config import Config
 from shared.database import Database, open_postgres, open_sqlite
 from shared.errors import SetupError
 from shared.partitioner import crc32_partition
-from shared.schema import customers, excused_days, outbox, task_history
+from shared.schema import customers, excused_days, outbox, task_history, tasks
 from shared.settings import Settings
 from tests.fakes.log import MemoryLog
 from tests.stepping import settle
@@ -96,6 +96,12 @@ class Place:
 
     async def settle(self) -> None:
         await settle(self._assembly, self._clock)
+
+    async def decide(self, at: str) -> None:
+        """What is decided by then stays in the outbox: the process ends before it is handed out."""
+        self._clock.set(datetime.fromisoformat(f"{at}+09:00"))
+        for name in ("evaluator", "ticker", "evaluator"):
+            await self._assembly.workers[name].step()
 
     async def close(self) -> None:
         """As their loops do when they end: they leave their groups."""
@@ -213,12 +219,18 @@ async def test_a_database_that_holds_something_is_left_alone(
 
 
 async def test_what_is_not_handed_out_is_not_left_behind(clock: ManualClock, settings: Settings) -> None:
+    unsent = select(func.count()).select_from(outbox).where(outbox.c.sent_us.is_(None))
     async with embedded(CONFIG, settings, clock) as base:
         await _lived(base, clock)
+        place = Place(base, clock, Receiver())
+        await place.decide("2026-03-06T14:16:00")  # the others are silent too, and nobody has been told yet
+        await place.close()
+        async with base.database.read() as connection:
+            assert await connection.scalar(unsent) == len(CUSTOMERS) - 1
         await read_to_the_end(base)
         async with base.database.read() as connection:
-            unsent = select(func.count()).select_from(outbox).where(outbox.c.sent_us.is_(None))
             assert await connection.scalar(unsent) == 0
+            assert await connection.scalar(select(func.count()).select_from(tasks)) == len(CUSTOMERS)
 
 
 def test_a_directory_without_a_store_is_refused_and_stays_empty(tmp_path: Path) -> None:
