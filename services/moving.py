@@ -3,7 +3,7 @@
 What the embedded log still holds unread is read first, so that the log itself can stay behind.
 """
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -151,19 +151,16 @@ async def _copy(
     partition_of: PartitionOf,
 ) -> int:
     count = 0
-    async for rows in _chunks(table, reading):
-        moved = [
-            moved for row in rows for moved in _in_its_partitions(dict(row), partition_count, partition_of)
-        ]
-        await writing.execute(insert(table), moved)
-        count += len(rows)
-    return count
-
-
-async def _chunks(table: Table, connection: AsyncConnection) -> AsyncIterator[list[Mapping[str, Any]]]:
-    async with connection.stream(select(table)) as result:
+    async with reading.stream(select(table)) as result:
         async for rows in result.mappings().partitions(ROWS_AT_ONCE):
-            yield [dict(row) for row in rows]
+            moved = [
+                moved
+                for row in rows
+                for moved in _in_its_partitions(dict(row), partition_count, partition_of)
+            ]
+            await writing.execute(insert(table), moved)
+            count += len(rows)
+    return count
 
 
 def _in_its_partitions(

@@ -11,8 +11,8 @@ from services.notifier.ledger import Ledger
 from services.notifier.plans import Plan
 from services.notifier.tasks import Task
 from services.notifier.turns import woken
-from services.notifier.zones import day_closes_us, zone
-from shared.clock import from_us, rfc3339, to_us
+from services.notifier.zones import day_closes_us, instant_of, zone
+from shared.clock import from_us, rfc3339
 from shared.config import Config, parse_local_time
 from shared.triggers import Trigger
 
@@ -66,10 +66,7 @@ def _new_calls(ledger: Ledger, config: Config, called: set[str]) -> Iterator[Cal
 
 def decided_us(trigger: Trigger) -> int:
     """When the trigger was decided, microseconds since the epoch."""
-    return to_us(msgspec.convert(trigger.data.decided_at, type=_Instant))
-
-
-_Instant = type(from_us(0))
+    return instant_of(trigger.data.decided_at)
 
 
 def _wake_until(ledger: Ledger, config: Config, until_us: int | None) -> None:

@@ -175,7 +175,7 @@ def _tell(
 ) -> None:
     from services.commands.discovery import curve, page, ready, telling
 
-    head = telling.head(cohort, search, outcomes.reading, cohort.left_out)
+    head = telling.head(cohort, search, outcomes.reading)
     chosen = _chosen(findings, number)
     weeks = curve.weeks(cohort.members, chosen.habit, cohort.last_on) if chosen else []
     bars = curve.bars(cohort.members, chosen.habit) if chosen else []

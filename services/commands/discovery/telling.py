@@ -1,6 +1,6 @@
 """What `discover` says on a terminal: who was compared, the table, the curve, the rule. Pure text."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from services.commands.discovery.cohort import Cohort
@@ -24,14 +24,17 @@ HEADINGS: Final = (
 _BLOCKS: Final = "▁▂▃▄▅▆▇█"
 
 
-def head(cohort: Cohort, search: Search, reading: str, left_out: Mapping[str, int]) -> list[str]:
+def head(cohort: Cohort, search: Search, reading: str) -> list[str]:
     """Who was compared, and how many were left out, each with the reason."""
     stayed = sum(member.stayed for member in cohort.members)
     lines = [
         f"{len(cohort.members):,} customers compared ({stayed:,} stayed; {reading}): "
         f"searched {len(search.searched.members):,}, held out {len(search.held_out.members):,}; "
         f"{len(search.candidates):,} candidates",
-        *(f"left out: {count:,} {reason}" for reason, count in sorted(left_out.items(), key=_most_first)),
+        *(
+            f"left out: {count:,} {reason}"
+            for reason, count in sorted(cohort.left_out.items(), key=_most_first)
+        ),
     ]
     if cohort.undated_count:
         lines.append(

@@ -21,8 +21,8 @@ def test_fisher_s_lady_tasting_tea() -> None:
 
 
 def test_fisher_sums_the_unlikely_tables_of_both_sides() -> None:
-    # Margins 10 and 14, 12 stayed of 24: P(k) = C(10,k) C(14,12-k) / C(24,12); k = 1, 0 | 9, 10 for k = 1.
-    # (91 + 14 * ... ) by hand: P(0)=91, P(1)=3640, P(9)=3640, P(10)=91, of 2,704,156.
+    # Margins 10 and 14, 12 stayed of 24: C(10,k) C(14,12-k) ways of C(24,12) = 2,704,156. Those of k = 1 are
+    # 3640, and as few or fewer have k = 0 (91), 9 (3640) and 10 (91).
     assert fisher(split(1, 10, 11, 14)) == pytest.approx((91 + 3640 + 3640 + 91) / 2_704_156)
 
 
