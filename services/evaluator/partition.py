@@ -12,12 +12,12 @@ from services.evaluator import watermark
 from services.evaluator.cache import CustomerCache, Known
 from services.evaluator.changes import CustomerKey, CustomerRow, Position
 from services.evaluator.letters import Read
+from services.evaluator.past import NONE_EXCUSED
 from services.evaluator.rules import Product
 from services.evaluator.state import CustomerState, decode_state
 from shared.errors import PermanentError
 from shared.events import Event, ProfileChanged, Tick
 
-NONE_EXCUSED: frozenset[int] = frozenset()
 _OF_A_CUSTOMER = (Event, ProfileChanged)
 
 

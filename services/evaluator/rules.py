@@ -9,7 +9,6 @@ from zlib import crc32
 
 import msgspec
 
-from services.evaluator.calendar import MINUTE_US
 from services.evaluator.filters import EVERY_EVENT, filter_of
 from shared.config import (
     AbsenceRuleSection,
@@ -261,6 +260,4 @@ def _ordinals(ranges: Iterable[tuple[date, date]]) -> tuple[tuple[int, int], ...
 
 
 def _microseconds(duration: timedelta) -> int:
-    return duration // timedelta(minutes=1) * MINUTE_US + (
-        duration % timedelta(minutes=1) // timedelta(microseconds=1)
-    )
+    return duration // timedelta(microseconds=1)
