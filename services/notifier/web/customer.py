@@ -9,6 +9,7 @@ from starlette.responses import Response
 
 from services.notifier import records, status, wording
 from services.notifier.parts import NotifierParts, Streak
+from services.notifier.render import dialled
 from services.notifier.tasks import Task
 from services.notifier.web import inbox
 from services.notifier.web.calendar import Calendar, calendar_of
@@ -59,6 +60,7 @@ class CustomerPage:
             product=product,
             facts=_facts(facts, said, csms),
             phone=facts.phone or "",
+            dialled=dialled(facts.phone or ""),
             calendar=calendar,
             streaks=[_streak_line(s, said) for s in await self._streaks(product, customer_id)],
             decided=[

@@ -67,7 +67,7 @@ async def browser(path: Path, access: Access | None = None) -> AsyncIterator[tup
 
 async def test_a_customers_page_tells_everything_that_is_known_of_it(tmp_path: Path) -> None:
     async with browser(tmp_path) as (here, client):
-        first = stop("c/1 ?", name="割烹 さくら", csm="csm-2", segment="high-touch", phone="03-1234-5678")
+        first = stop("c/1 ?", name="割烹 さくら", csm="csm-2", segment="high-touch", phone="(03) 1234-5678")
         await here.read(first)
         await client.post(f"/tasks/{first.id}/done", data={"outcome": "reached", "note": "back on Friday"})
         await here.read(resumption(first))
@@ -83,6 +83,7 @@ async def test_a_customers_page_tells_everything_that_is_known_of_it(tmp_path: P
             "Usage stopped",
             "back on Friday",
             "Reached",
+            'href="tel:0312345678"',
         ):
             assert part in page
         assert f'href="/tasks/{first.id}"' in page
