@@ -84,7 +84,9 @@ async def run_group(
         stderr=asyncio.subprocess.STDOUT,
     )
     output, _ = await run.communicate()
-    return () if run.returncode == 0 else [line[:300] for line in output.decode().splitlines()]
+    if run.returncode == 0:
+        return ()
+    return [f"exit status {run.returncode}", *(line[:300] for line in output.decode().splitlines())]
 
 
 def answered() -> dict[str, int]:

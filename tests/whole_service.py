@@ -28,6 +28,8 @@ async def whole_service(
                 ready.set()
 
             served = asyncio.create_task(serve(assemble(base), listener, on_ready=on_ready, stop=stop))
+            # One that does not come up is told below; nobody waits for it.
+            served.add_done_callback(lambda _: ready.set())
             try:
                 await ready.wait()
                 yield url_of(listener), await base.keys.create(DEFAULT_PRODUCT, scopes=scopes)
