@@ -31,44 +31,55 @@ async def read_body(
     encoding = request.headers.get("content-encoding", "").strip().lower()
     if encoding not in _ENCODINGS:
         raise UnsupportedMediaType(f"content encoding {encoding[:40]!r} is not understood; send gzip or none")
-    declared = _declared_bytes(request)
     try:
         async with asyncio.timeout(seconds_max):
-            if declared > bytes_max:
-                await _discard(request, declared)
+            if _declared_bytes(request) > bytes_max:
+                await _discard_declared(request, bytes_max)
                 raise _too_large(bytes_max)
             return await _inflated(request.stream(), bytes_max)
     except TimeoutError as error:
-        raise RequestTimeout(f"the body did not arrive within {seconds_max:g} seconds") from error
+        raise _too_late(seconds_max) from error
 
 
 class LimitBodies:
-    """ASGI middleware: no route is given more than `bytes_max` bytes of body, however it reads it."""
+    """ASGI middleware: no route is given more than `bytes_max` bytes of body, nor waits for it longer than
+    `seconds_max`, however it reads it."""
 
-    def __init__(self, app: ASGIApp, bytes_max: int = BODY_BYTES_MAX) -> None:
+    def __init__(
+        self, app: ASGIApp, bytes_max: int = BODY_BYTES_MAX, seconds_max: float = BODY_SECONDS_MAX
+    ) -> None:
         self._app = app
         self._bytes_max = bytes_max
+        self._seconds_max = seconds_max
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        received_count = 0
+        until = asyncio.get_running_loop().time() + self._seconds_max
+        received_count, is_whole = 0, False
 
-        async def counted() -> Message:
-            nonlocal received_count
-            message = await receive()
-            received_count += len(message.get("body", b""))
-            if received_count > self._bytes_max:
-                request = Request(scope, receive)
-                declared = _declared_bytes(request)
-                if declared > self._bytes_max:
-                    await _discard(request, declared)
-                # FastAPI turns anything else that comes up while it reads a body into a 400.
-                raise HTTPException(413, _too_large(self._bytes_max).message)
+        async def limited() -> Message:
+            nonlocal received_count, is_whole
+            if is_whole:
+                return await receive()  # that the sender has gone, for which an answer may wait for hours
+            # FastAPI turns anything but an HTTPException that comes up while it reads a body into a 400.
+            try:
+                async with asyncio.timeout_at(until):
+                    message = await receive()
+                    is_whole = not message.get("more_body", False)
+                    received_count += len(message.get("body", b""))
+                    if received_count > self._bytes_max:
+                        if not is_whole:
+                            await _discard_declared(Request(scope, receive), self._bytes_max)
+                        raise HTTPException(413, _too_large(self._bytes_max).message)
+            except TimeoutError as error:
+                late = _too_late(self._seconds_max)
+                again = {"Retry-After": str(late.retry_after_seconds)}
+                raise HTTPException(408, late.message, again) from error
             return message
 
-        await self._app(scope, counted, send)
+        await self._app(scope, limited, send)
 
 
 def _declared_bytes(request: Request) -> int:
@@ -76,13 +87,13 @@ def _declared_bytes(request: Request) -> int:
     return int(text) if text.isascii() and text.isdigit() and len(text) < 20 else 0
 
 
-async def _discard(request: Request, declared: int) -> None:
+async def _discard_declared(request: Request, bytes_max: int) -> None:
     """Read a refused body away, within reason, so that its sender gets to see the answer.
 
     Most clients write everything before they read; closing on them early looks like a broken
     connection, which they take for an outage. Whoever asks first (`Expect`) is told at once.
     """
-    if declared <= _DISCARDED_BYTES_MAX and "expect" not in request.headers:
+    if bytes_max < _declared_bytes(request) <= _DISCARDED_BYTES_MAX and "expect" not in request.headers:
         async for _ in request.stream():
             pass
 
@@ -150,3 +161,7 @@ class _Gunzip:
 
 def _too_large(bytes_max: int) -> TooLarge:
     return TooLarge(f"a body holds {bytes_max} bytes at the most after decompression; send it in parts")
+
+
+def _too_late(seconds_max: float) -> RequestTimeout:
+    return RequestTimeout(f"the body did not arrive within {seconds_max:g} seconds")

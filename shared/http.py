@@ -61,6 +61,7 @@ _CODE_OF_STATUS = {
     400: "not_parseable",
     404: "not_found",
     405: "method_not_allowed",
+    408: "request_timeout",
     413: "too_large",
     415: "unsupported_media_type",
 }
@@ -83,6 +84,7 @@ ERROR_RESPONSES: dict[int | str, dict[str, Any]] = {
         (401, "No API key, an unknown one or a revoked one."),
         (403, "The API key lacks the scope that this takes."),
         (404, "Nothing there, or nothing that this key may see."),
+        (408, "A body that did not arrive within half a minute."),
         (413, "A body of more than a megabyte."),
         (422, "Understood, but not acceptable; the message says which field."),
         (503, "Log or database do not answer; try again after `Retry-After` seconds."),

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import httpx
+import pytest
 
 from shared.body import BODY_BYTES_MAX
 from shared.events import Event, ProfileChanged
@@ -69,9 +70,10 @@ async def test_a_rejected_event_is_in_the_dead_letters(served: Served) -> None:
     assert json.loads(letter.payload) == {"customer": "c-2"}
 
 
-async def test_two_megabytes_are_refused_and_the_sender_sees_it(served: Served) -> None:
+@pytest.mark.parametrize("size", [BODY_BYTES_MAX + 1, 2_000_000])
+async def test_a_body_over_the_bound_is_refused_and_the_sender_sees_it(served: Served, size: int) -> None:
     async with client(served) as http:
-        answer = await http.post("/v1/events", content=b" " * 2_000_000)
+        answer = await http.post("/v1/events", content=b" " * size)
         assert (answer.status_code, answer.json()["code"]) == (413, "too_large")
         assert (await http.post("/v1/events", json={"customer_id": "c"})).status_code == 202
 

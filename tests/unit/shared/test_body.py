@@ -4,7 +4,7 @@ import asyncio
 import gzip
 import tracemalloc
 import zlib
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
 from contextlib import suppress
 from typing import Annotated
 
@@ -119,10 +119,10 @@ async def test_a_body_that_never_comes_is_given_up() -> None:
         await read_body(waiting, seconds_max=0.01)
 
 
-async def test_a_route_that_reads_its_body_itself_is_given_no_more_than_the_bound() -> None:
+async def test_a_route_that_reads_its_body_itself_is_given_no_more_and_waits_no_longer() -> None:
     app = FastAPI()
     install_errors(app)
-    app.add_middleware(LimitBodies, bytes_max=20)
+    app.add_middleware(LimitBodies, bytes_max=20, seconds_max=0.05)
 
     @app.post("/")
     async def post(names: Annotated[list[str], Body()]) -> int:
@@ -131,5 +131,13 @@ async def test_a_route_that_reads_its_body_itself_is_given_no_more_than_the_boun
     transport = httpx.ASGITransport(app=app)
     async with httpx.AsyncClient(transport=transport, base_url="http://x") as http:
         fits, exceeds = await http.post("/", json=["a", "b"]), await http.post("/", json=["a" * 20])
+        late = await http.post("/", content=_never_whole())
     assert (fits.status_code, fits.json()) == (200, 2)
     assert (exceeds.status_code, exceeds.json()["code"]) == (413, "too_large")
+    assert (late.status_code, late.json()["code"]) == (408, "request_timeout")
+    assert late.headers["retry-after"] == "1"
+
+
+async def _never_whole() -> AsyncIterator[bytes]:
+    yield b"["
+    await asyncio.Event().wait()
