@@ -1,5 +1,7 @@
 """A day on which many like customers fall silent: their calls wait for what the days after it show."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 from services.notifier import guarding
@@ -15,13 +17,21 @@ def waiting(tasks: list[Task]) -> list[str]:
     return sorted(task.customer_id for task in tasks if task.held == PEERS + KEY)
 
 
+@asynccontextmanager
+async def five_of_a_hundred(path: Path) -> AsyncIterator[World]:
+    """So many stopped at one cutoff, which is what it takes, and a second later."""
+    async with product(path, still_used=95, peers={}) as here:
+        await here.read(*stops(5))
+        await here.after(seconds=1)
+        yield here
+
+
 async def live(here: World) -> list[Task]:
     return list(await here.tasks(is_live=True))
 
 
 async def test_calls_of_a_common_cause_do_not_go_out_one_by_one_and_say_why(tmp_path: Path) -> None:
-    async with product(tmp_path, still_used=95, peers={}) as here:
-        await here.read(*stops(5))
+    async with five_of_a_hundred(tmp_path) as here:
         await here.after(seconds=30)
         assert here.receivers.requests == []
         assert (await outage(here)).state == "common"
@@ -40,9 +50,7 @@ async def test_one_stop_fewer_is_four_calls(tmp_path: Path) -> None:
 
 
 async def test_whoever_is_still_silent_after_two_ordinary_days_is_called(tmp_path: Path) -> None:
-    async with product(tmp_path, still_used=95, peers={}) as here:
-        await here.read(*stops(5))
-        await here.after(seconds=1)
+    async with five_of_a_hundred(tmp_path) as here:
         await here.read(*(resumption(trigger, "2026-03-03") for trigger in stops(5)[1:]))
         await here.after(days=1, hours=23)
         assert here.receivers.to("phone") == []
@@ -55,8 +63,7 @@ async def test_whoever_is_still_silent_after_two_ordinary_days_is_called(tmp_pat
 
 
 async def test_a_day_that_is_late_to_settle_is_waited_for(tmp_path: Path) -> None:
-    async with product(tmp_path, still_used=95, peers={}) as here:
-        await here.read(*stops(5))
+    async with five_of_a_hundred(tmp_path) as here:
         await here.after(days=2, minutes=1)
         assert here.receivers.to("phone") == []
         await here.settle_everybody()
@@ -65,9 +72,7 @@ async def test_a_day_that_is_late_to_settle_is_waited_for(tmp_path: Path) -> Non
 
 
 async def test_who_stops_later_at_the_same_cutoff_waits_with_the_others(tmp_path: Path) -> None:
-    async with product(tmp_path, still_used=90, peers={}) as here:
-        await here.read(*stops(5))
-        await here.after(seconds=1)
+    async with five_of_a_hundred(tmp_path) as here:
         await here.read(stop("c-8"))
         await here.after(seconds=1)
         assert waiting(await live(here)) == ["c-0", "c-1", "c-2", "c-3", "c-4", "c-8"]
@@ -85,18 +90,14 @@ async def test_a_burst_after_a_lone_stop_waits_though_that_one_went_out(tmp_path
 
 
 async def test_late_events_that_show_it_was_none_let_the_others_go(tmp_path: Path) -> None:
-    async with product(tmp_path, still_used=95, peers={}) as here:
-        await here.read(*stops(5))
-        await here.after(seconds=1)
+    async with five_of_a_hundred(tmp_path) as here:
         await here.read(retraction(stop("c-0")))
         await here.after(seconds=1)
         assert len(here.receivers.to("phone")) == 4
 
 
 async def test_a_person_lets_them_go(tmp_path: Path) -> None:
-    async with product(tmp_path, still_used=95, peers={}) as here:
-        await here.read(*stops(5))
-        await here.after(seconds=1)
+    async with five_of_a_hundred(tmp_path) as here:
         async with here.database.read() as connection:
             assert [o.state for o in await guarding.held(connection, "reserve")] == ["common"]
         await here.notifier.desk.release(KEY, "csm-2")

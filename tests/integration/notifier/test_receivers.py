@@ -6,10 +6,10 @@ from pathlib import Path
 import httpx
 import pytest
 
-from services.notifier.channels.http import HttpClient
+from services.notifier.channels.http import Answer, HttpClient, Request
 from shared.config import Config
 from tests.integration.notifier.test_http import Talk, never, receiver, saying
-from tests.integration.notifier.world import world
+from tests.integration.notifier.world import Receivers, world
 from tests.unit.notifier.cases import SECRET, stop
 
 FINE = saying("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")
@@ -34,6 +34,20 @@ async def slowly(_head: bytes, writer: asyncio.StreamWriter) -> None:
         writer.write(b"x")
         await writer.drain()
         await asyncio.to_thread(lambda: None)
+
+
+class OnSockets(Receivers):
+    """No script: what really listens, given little time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._client = HttpClient(httpx.AsyncHTTPTransport, attempt_seconds=0.3)
+
+    async def send(self, request: Request) -> Answer:
+        return await self._client.send(request)
+
+    async def close(self) -> None:
+        await self._client.close()
 
 
 def hooked(*urls: str) -> Config:
@@ -66,11 +80,8 @@ async def test_a_receiver_of_any_kind_has_its_end_and_its_line_in_the_log(
     async with (
         receiver(talk) as made,
         receiver(FINE) as other,
-        world(tmp_path, hooked(made.url, other.url)) as here,
+        world(tmp_path, hooked(made.url, other.url), lambda _clock: OnSockets()) as here,
     ):
-        for channel in here.notifier.channels.values():
-            patient = HttpClient(httpx.AsyncHTTPTransport, attempt_seconds=0.3)
-            channel._client = patient  # type: ignore[attr-defined]
         await here.read(stop())
         await here.send()
         found = {d.channel: d for d in await here.deliveries()}

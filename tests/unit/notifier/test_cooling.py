@@ -57,6 +57,14 @@ class Desk:
         return [line.note.change for line in self.ledger.history]
 
 
+def noted() -> tuple[Desk, Trigger, Trigger]:
+    """Called on day 0 and silent again on day 3: the two stops, and where they were read."""
+    desk = Desk()
+    first = desk.stop(0)
+    desk.done(first, 0)
+    return desk, first, desk.stop(3)
+
+
 def test_a_stop_within_the_cooldown_opens_no_task_and_is_noted_on_the_one_before() -> None:
     desk = Desk()
     first = desk.stop(0)
@@ -84,10 +92,7 @@ def test_who_is_still_silent_when_it_is_over_is_called_then() -> None:
 
 
 def test_who_is_back_before_it_is_over_is_not_called() -> None:
-    desk = Desk()
-    first = desk.stop(0)
-    desk.done(first, 0)
-    second = desk.stop(3)
+    desk, first, second = noted()
     desk.back(second, 5)
     desk.wake(first, 7)
     assert desk.calls == [0]
@@ -105,12 +110,9 @@ def test_after_the_cooldown_a_stop_is_called_as_ever() -> None:
 
 
 def test_a_stop_after_the_cooldown_takes_what_was_noted_with_it() -> None:
-    desk = Desk()
-    first = desk.stop(0)
-    desk.done(first, 0)
-    noted = desk.stop(3)
+    desk, first, second = noted()
     later = desk.stop(8)  # the sweep of the tasks has not come by yet
-    assert [fact.id for fact in desk.task(later).raised] == [noted.id, later.id]
+    assert [fact.id for fact in desk.task(later).raised] == [second.id, later.id]
     desk.wake(first, 9)
     assert desk.calls == [0, 8]
 
@@ -124,22 +126,16 @@ def test_a_stop_that_was_none_cools_nothing() -> None:
 
 
 def test_a_noted_stop_that_was_none_is_forgotten() -> None:
-    desk = Desk()
-    first = desk.stop(0)
-    desk.done(first, 0)
-    noted = desk.stop(3)
-    desk.read(retraction(noted), 4)
+    desk, first, second = noted()
+    desk.read(retraction(second), 4)
     assert (desk.task(first).wake_us, desk.trail[-1]) == (None, "retracted")
 
 
 def test_a_call_that_is_undone_takes_what_was_noted_back() -> None:
-    desk = Desk()
-    first = desk.stop(0)
-    desk.done(first, 0)
-    noted = desk.stop(3)
+    desk, first, second = noted()
     again = reopen(desk.task(first), "csm-1", NOON + 3 * DAY).task
-    assert [fact.id for fact in again.raised] == [first.id, noted.id]
-    assert (again.trigger.id, again.cooling) == (noted.id, None)
+    assert [fact.id for fact in again.raised] == [first.id, second.id]
+    assert (again.trigger.id, again.cooling) == (second.id, None)
 
 
 @pytest.mark.parametrize("rule", ["evenings", "usage-stopped"])

@@ -170,9 +170,7 @@ def test_a_product_that_does_not_ask_for_common_causes_has_none() -> None:
 
 
 def test_a_common_cause_that_grows_becomes_a_suspected_outage() -> None:
-    grown = common(29, 100)
-    for _ in range(1):
-        grown = guard.counted(grown, NOON + SECOND)
+    grown = guard.counted(common(29, 100), NOON + SECOND)
     assert grown.wake_us == NOON + SECOND  # the newcomer is told why it waits
     assert guard.weighed(grown, 100, BOTH, NOON + SECOND).state == "held"
 
