@@ -7,9 +7,14 @@ happened (decision record 0011). A test fails when an upgrade moves what is used
 
 import asyncio
 from collections.abc import Coroutine, Iterable
+from contextvars import ContextVar
 from typing import Any
+from weakref import WeakKeyDictionary, WeakSet
 
+import aiokafka.client
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.conn import AIOKafkaConnection, create_conn
 from aiokafka.errors import KafkaError
 
 from shared.errors import LogUnavailable
@@ -22,6 +27,54 @@ ABANDON_SECONDS = 2.0
 _Task = asyncio.Task[Any]
 
 
+class _Connections:
+    """All that one client makes: aiokafka knows nothing of one that is made while its client is cancelled
+    or closed, and would leave it open."""
+
+    def __init__(self) -> None:
+        self._made = WeakSet[AIOKafkaConnection]()
+        self._is_over = False
+
+    def add(self, connection: AIOKafkaConnection) -> None:
+        self._made.add(connection)
+        if self._is_over:
+            connection.close()
+
+    def close(self) -> None:
+        self._is_over = True
+        for connection in list(self._made):
+            connection.close()
+
+
+_connections_of = WeakKeyDictionary[aiokafka.client.AIOKafkaClient, _Connections]()
+_connections: ContextVar[_Connections | None] = ContextVar("connections", default=None)
+
+
+async def _create_and_note(*arguments: Any, **named: Any) -> AIOKafkaConnection:
+    connection = await create_conn(*arguments, **named)
+    if (connections := _connections.get()) is not None:
+        connections.add(connection)
+    return connection
+
+
+aiokafka.client.create_conn = _create_and_note
+
+
+async def start_producer(producer: AIOKafkaProducer) -> None:
+    """As `start`; whatever comes of it, `abandon_producer` leaves nothing open."""
+    await _start(producer, producer.client)
+
+
+async def start_admin(admin: AIOKafkaAdminClient) -> None:
+    """As `start`; whatever comes of it, `close_admin` leaves nothing open."""
+    await _start(admin, admin._client)
+
+
+async def close_admin(admin: AIOKafkaAdminClient) -> None:
+    await admin.close()
+    _close_connections(admin._client)
+
+
 async def abandon_producer(producer: AIOKafkaProducer) -> None:
     """Leave it at once: what it was sending may or may not arrive."""
     producer._closed = True  # what `stop` sets; without it the garbage collector complains
@@ -32,7 +85,7 @@ async def start_consumer(consumer: AIOKafkaConsumer) -> None:
     """Start it, or leave nothing of it behind; raises LogUnavailable when no broker answers in time."""
     try:
         async with asyncio.timeout(CONNECT_SECONDS):
-            await consumer.start()
+            await _start(consumer, consumer._client)
     except (TimeoutError, KafkaError, OSError) as error:
         await abandon_consumer(consumer)
         raise LogUnavailable(f"Kafka does not answer: {cause(error)}") from error
@@ -43,7 +96,9 @@ async def start_consumer(consumer: AIOKafkaConsumer) -> None:
 
 async def stop_consumer(consumer: AIOKafkaConsumer, *, seconds: float = STOP_SECONDS) -> None:
     """Stop it in order, so that its group shares its partitions at once, or abandon it if that hangs."""
-    if not await _succeeds(consumer.stop(), seconds):
+    if await _succeeds(consumer.stop(), seconds):
+        _close_connections(consumer._client)
+    else:
         await abandon_consumer(consumer)
 
 
@@ -80,12 +135,28 @@ def raise_group_errors(consumer: AIOKafkaConsumer) -> None:
         return
 
 
+async def _start(starting: Any, client: aiokafka.client.AIOKafkaClient) -> None:
+    """The tasks that it starts inherit the context, so that their connections are noted as well."""
+    connections = _connections_of[client] = _Connections()
+    before = _connections.set(connections)
+    try:
+        await starting.start()
+    finally:
+        _connections.reset(before)
+
+
+def _close_connections(client: aiokafka.client.AIOKafkaClient) -> None:
+    if (connections := _connections_of.get(client)) is not None:
+        connections.close()
+
+
 async def _abandon(client: Any, tasks: Iterable[_Task | None]) -> None:
     started = [task for task in tasks if task is not None]
     for task in started:
         task.cancel()
     # Closing the connections makes the requests that those tasks wait for fail at once.
     await _succeeds(client.close(), ABANDON_SECONDS)
+    _close_connections(client)
     # Nobody updates the metadata any more: whoever waits for that would wait for ever.
     if client._md_update_fut is not None and not client._md_update_fut.done():
         client._md_update_fut.set_result(False)

@@ -17,7 +17,7 @@ from aiokafka.errors import KafkaError
 from shared.clock import Clock
 from shared.errors import LogUnavailable, PermanentError
 from shared.log import Message
-from shared.log.aiokafka_inside import abandon_producer
+from shared.log.aiokafka_inside import abandon_producer, start_producer
 from shared.log.kafka_connection import KafkaConnection, cause
 from shared.log.waiting import Room, acknowledged, size_of
 
@@ -196,7 +196,7 @@ class Appender:
         )
         try:
             async with asyncio.timeout(CONNECT_SECONDS):
-                await producer.start()
+                await start_producer(producer)
         except BaseException:
             self._part_with(producer)
             raise

@@ -15,6 +15,7 @@ from aiokafka.errors import KafkaError, NoError, TopicAlreadyExistsError, for_co
 
 from shared.errors import ConfigError, LogUnavailable, SetupError
 from shared.events import TOPIC_DEAD_LETTERS, TOPIC_EVENTS, TOPIC_TRIGGERS
+from shared.log.aiokafka_inside import close_admin, start_admin
 from shared.log.kafka_connection import KafkaConnection, cause
 from shared.settings import Settings
 
@@ -123,12 +124,12 @@ async def _admin(connection: KafkaConnection) -> AsyncIterator[AIOKafkaAdminClie
     admin = AIOKafkaAdminClient(**connection.arguments())
     try:
         async with asyncio.timeout(ANSWER_SECONDS):
-            await admin.start()
+            await start_admin(admin)
             yield admin
     except (TimeoutError, KafkaError, OSError) as error:
         raise LogUnavailable(f"Kafka does not answer: {cause(error)}") from error
     finally:
-        await admin.close()
+        await close_admin(admin)
 
 
 async def _counts(admin: AIOKafkaAdminClient) -> dict[str, tuple[int, int]]:

@@ -10,7 +10,7 @@ from aiokafka.errors import KafkaTimeoutError, OutOfOrderSequenceNumber
 
 from shared.errors import LogUnavailable, PermanentError
 from shared.log import Message
-from shared.log.aiokafka_inside import abandon_producer
+from shared.log.aiokafka_inside import abandon_producer, start_producer
 from shared.log.kafka import KafkaLog
 from shared.log.kafka_connection import KafkaConnection
 from tests.begun import begun
@@ -174,7 +174,7 @@ async def test_left_alone_a_producer_with_a_gap_never_sends_again(
     """The trap itself: without a new producer the one above would refuse every batch from then on."""
     topic = await make_topic(connection)
     bare = AIOKafkaProducer(**connection.arguments(), enable_idempotence=True)
-    await bare.start()
+    await start_producer(bare)
     await bare.send_and_wait(topic, b"before", partition=0)
     [place] = bare._txn_manager._sequence_numbers
     bare._txn_manager.increment_sequence_number(place, 7)
@@ -211,7 +211,7 @@ async def test_concurrent_batches_through_a_bare_client_time_out_falsely(
     """The trap itself: each waits far less than the 3 s that it is told it has waited."""
     topic = await make_topic(connection)
     bare = AIOKafkaProducer(**connection.arguments(), enable_idempotence=True, request_timeout_ms=3000)
-    await bare.start()
+    await start_producer(bare)
     loop = asyncio.get_running_loop()
     started_at = loop.time()
     outcomes = await asyncio.gather(*(_send_one(bare, topic) for _ in range(400)), return_exceptions=True)
@@ -250,7 +250,7 @@ async def test_a_bare_client_with_something_to_send_does_not_stop_while_the_brok
     """The trap itself: an idempotent batch never expires, and `stop` waits for it."""
     topic = await make_topic(own_connection)
     bare = AIOKafkaProducer(**own_connection.arguments(), enable_idempotence=True)
-    await bare.start()
+    await start_producer(bare)
     await bare.send_and_wait(topic, b"before", partition=0)
     own_kafka.freeze()
     await bare.send(topic, b"stuck", partition=0)
