@@ -22,8 +22,8 @@ from statistics import median
 
 from services.commands.histories import History, read_history
 from services.commands.tables import Rejections
+from services.evaluator.core.rules import compile_product
 from services.evaluator.replay import replay_customer
-from services.evaluator.rules import compile_product
 from shared.config import DEFAULT_PRODUCT, default_config
 from shared.events import Profile
 

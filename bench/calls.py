@@ -22,8 +22,8 @@ from statistics import median
 
 import holidays as public_holidays
 
-from services.evaluator.closings import learned_closed
-from services.evaluator.expectation import (
+from services.evaluator.core.closings import learned_closed
+from services.evaluator.core.expectation import (
     combine,
     customary_breaks,
     expect,

@@ -21,8 +21,8 @@ import psutil
 from bench.on_kafka import PARTITIONS, opened_log, own_servers
 from deploy.migrations.upgrade import bring_up
 from services.evaluator import engine
-from services.evaluator.rules import Product, compile_product
-from services.evaluator.state import CustomerState, encode_state
+from services.evaluator.core.rules import Product, compile_product
+from services.evaluator.core.state import CustomerState, encode_state
 from services.evaluator.store import READER, EvaluatorStore
 from services.evaluator.ticker import Ticker
 from services.evaluator.worker import Evaluator

@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, closing, contextmanager
 
-from services.evaluator.rules import Product, compile_product
+from services.evaluator.core.rules import Product, compile_product
 from services.evaluator.store import READER
 from shared import metrics
 from shared.clock import SystemClock

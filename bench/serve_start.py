@@ -25,8 +25,8 @@ from sqlalchemy import insert
 
 from deploy.migrations.upgrade import bring_up
 from services.evaluator import engine
-from services.evaluator.rules import compile_product
-from services.evaluator.state import encode_state
+from services.evaluator.core.rules import compile_product
+from services.evaluator.core.state import encode_state
 from services.foundations import DATABASE_NAME
 from shared.clock import SystemClock, from_us
 from shared.config import DEFAULT_PRODUCT, default_config

@@ -25,7 +25,7 @@ from shared.log import Log
 from shared.settings import Settings
 
 if TYPE_CHECKING:
-    from services.evaluator.rules import Product
+    from services.evaluator.core.rules import Product
     from services.notifier.channels.http import ClientFactory
     from services.notifier.parts import DaysOf, StreaksOf
 
@@ -234,7 +234,7 @@ async def check_entrance(base: Foundations) -> None:
 
 
 def _products(config: Config) -> "dict[str, Product]":
-    from services.evaluator.rules import compile_product
+    from services.evaluator.core.rules import compile_product
 
     return {name: compile_product(name, section) for name, section in config.products.items()}
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from services.commands.backtesting.telling import Aids, Sweep
     from services.commands.histories import History, Replay
     from services.commands.outcomes import Outcomes
-    from services.evaluator.rules import AbsenceRule, Product
+    from services.evaluator.core.rules import AbsenceRule, Product
     from shared.config import Config
     from shared.triggers import Trigger
 
@@ -64,7 +64,7 @@ def backtest(
     from services.commands.summary import summarize
     from services.commands.surroundings import chosen_product, read_config, read_settings
     from services.commands.tables import Rejections
-    from services.evaluator.rules import compile_product
+    from services.evaluator.core.rules import compile_product
 
     found = read_config(config or read_settings().config_path)
     product_id = chosen_product(found, product)
@@ -114,7 +114,7 @@ def _aids(
     from services.commands.backtesting.load import day_kinds, loads
     from services.commands.backtesting.telling import Aids
     from services.commands.summary import endings
-    from services.evaluator.rules import AbsenceRule
+    from services.evaluator.core.rules import AbsenceRule
 
     foresight = None
     if outcomes is not None:
@@ -133,8 +133,8 @@ def _aids(
 
 def _countries(history: "History", product: "Product") -> dict[str, str]:
     """The country whose holidays are looked at, of each customer with any use."""
-    from services.evaluator.countries import country_of_zone
-    from services.evaluator.rules import settings_of
+    from services.evaluator.core.countries import country_of_zone
+    from services.evaluator.core.rules import settings_of
     from shared.events import Profile
 
     found = {}

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from services.commands.outcomes import Outcomes
     from services.commands.tables import Rejections
     from services.commands.usage_rows import Use
-    from services.evaluator.rules import Product
+    from services.evaluator.core.rules import Product
     from shared.events import Profile
 
 SHUFFLES_DEFAULT = 1_000
@@ -59,7 +59,7 @@ def discover(
     from services.commands.discovery.findings import conclude, look
     from services.commands.surroundings import chosen_product, read_config, read_settings
     from services.commands.tables import Rejections
-    from services.evaluator.rules import compile_product
+    from services.evaluator.core.rules import compile_product
 
     from_day = _anchor(anchor)
     found = read_config(config or read_settings().config_path)
@@ -110,8 +110,8 @@ def _read_uses(
     from services.commands.discovery.habits import EVERY_EVENT
     from services.commands.progress import progress
     from services.commands.tables import Table
-    from services.evaluator.calendar import day_of
-    from services.evaluator.rules import settings_of
+    from services.evaluator.core.calendar import day_of
+    from services.evaluator.core.rules import settings_of
     from shared.clock import SystemClock
     from shared.events import Profile
 

@@ -13,8 +13,8 @@ from shared.errors import SetupError
 if TYPE_CHECKING:
     from services.commands.calls import Call
     from services.commands.tables import Rejections
+    from services.evaluator.core.rules import Product
     from services.evaluator.replay import DatedUse
-    from services.evaluator.rules import Product
     from shared.config import Config
     from shared.events import Profile
     from shared.triggers import Trigger
@@ -102,8 +102,8 @@ def replay_history(
 
 def _days(history: History, product: "Product") -> tuple[int, int] | None:
     """The first and last usage day of any use, by each customer's own zone."""
-    from services.evaluator.calendar import day_of
-    from services.evaluator.rules import settings_of
+    from services.evaluator.core.calendar import day_of
+    from services.evaluator.core.rules import settings_of
     from shared.events import Profile
 
     edges = []

@@ -9,9 +9,9 @@ from fastapi import APIRouter, Depends, Query
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from services.evaluator import reading
+from services.evaluator.core.rules import Product
+from services.evaluator.core.state import CustomerState
 from services.evaluator.partition import decoded
-from services.evaluator.rules import Product
-from services.evaluator.state import CustomerState
 from services.evaluator.store import EvaluatorStore
 from shared.auth import ApiKey, KeyRing, require
 from shared.clock import Clock, from_us

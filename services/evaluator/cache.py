@@ -7,8 +7,8 @@ while a generation filled up is forgotten together.
 from collections.abc import Iterator
 
 from services.evaluator.changes import CustomerKey
-from services.evaluator.quiet import Quiet
-from services.evaluator.state import CustomerState
+from services.evaluator.core.quiet import Quiet
+from services.evaluator.core.state import CustomerState
 
 
 class Known:

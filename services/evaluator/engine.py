@@ -11,15 +11,15 @@ from datetime import date
 
 import msgspec
 
-from services.evaluator import kinds, profiles
-from services.evaluator.adoption import adopt
-from services.evaluator.calendar import DAY_US, day_of
-from services.evaluator.filters import EVERY_EVENT, passed_filters
-from services.evaluator.notice import Moment, Notice
-from services.evaluator.past import NONE_EXCUSED, past_of
-from services.evaluator.rules import Product
-from services.evaluator.state import AbsenceState, CustomerState, RuleState, first_active_day, segment_at
-from services.evaluator.wording import to_trigger
+from services.evaluator.core import kinds, profiles
+from services.evaluator.core.adoption import adopt
+from services.evaluator.core.calendar import DAY_US, day_of
+from services.evaluator.core.filters import EVERY_EVENT, passed_filters
+from services.evaluator.core.notice import Moment, Notice
+from services.evaluator.core.past import NONE_EXCUSED, past_of
+from services.evaluator.core.rules import Product
+from services.evaluator.core.state import AbsenceState, CustomerState, RuleState, first_active_day, segment_at
+from services.evaluator.core.wording import to_trigger
 from shared.events import FUTURE_TOLERANCE_US, CustomerErased, Event, Profile, ProfileChanged
 from shared.triggers import Trigger
 

@@ -15,13 +15,13 @@ import msgspec
 
 from services.evaluator import engine
 from services.evaluator.cache import Known
-from services.evaluator.calendar import DAY_US, EPOCH_DAY, HOUR_US
 from services.evaluator.changes import Batch, CustomerKey, CustomerRow
+from services.evaluator.core.calendar import DAY_US, EPOCH_DAY, HOUR_US
+from services.evaluator.core.quiet import quiet_after
+from services.evaluator.core.rules import Product
+from services.evaluator.core.state import CustomerState, encode_state
 from services.evaluator.letters import POISON, Read
 from services.evaluator.partition import Partition, decoded
-from services.evaluator.quiet import quiet_after
-from services.evaluator.rules import Product
-from services.evaluator.state import CustomerState, encode_state
 from services.evaluator.telling import NOBODY, Telling
 from shared.errors import PermanentError
 from shared.events import (

@@ -15,11 +15,11 @@ from typing import Any
 import msgspec
 import structlog
 
-from services.evaluator import watermark
+from services.evaluator.core import watermark
+from services.evaluator.core.rules import Product
 from services.evaluator.folding import Decided, fold_records, recalled, sweep
 from services.evaluator.letters import read
 from services.evaluator.partition import Partition, keys_of, remember
-from services.evaluator.rules import Product
 from services.evaluator.store import READER, EvaluatorStore
 from shared import failpoints, metrics
 from shared.clock import Clock

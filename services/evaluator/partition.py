@@ -8,13 +8,13 @@ from collections.abc import Iterable, Mapping
 
 import msgspec
 
-from services.evaluator import watermark
 from services.evaluator.cache import CustomerCache, Known
 from services.evaluator.changes import CustomerKey, CustomerRow, Position
+from services.evaluator.core import watermark
+from services.evaluator.core.past import NONE_EXCUSED
+from services.evaluator.core.rules import Product
+from services.evaluator.core.state import CustomerState, decode_state
 from services.evaluator.letters import Read
-from services.evaluator.past import NONE_EXCUSED
-from services.evaluator.rules import Product
-from services.evaluator.state import CustomerState, decode_state
 from shared.errors import PermanentError
 from shared.events import Event, ProfileChanged, Tick
 

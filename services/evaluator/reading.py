@@ -7,14 +7,14 @@ from typing import Any
 
 import msgspec
 
-from services.evaluator import days
-from services.evaluator.calendar import day_of
 from services.evaluator.changes import SeenRules
-from services.evaluator.filters import EVERY_EVENT
-from services.evaluator.past import NO_STREAK, Past, Streak, past_of
-from services.evaluator.rules import Product, StreakRule
-from services.evaluator.state import CustomerState, segment_at
-from services.evaluator.wording import streak_facts
+from services.evaluator.core import days
+from services.evaluator.core.calendar import day_of
+from services.evaluator.core.filters import EVERY_EVENT
+from services.evaluator.core.past import NO_STREAK, Past, Streak, past_of
+from services.evaluator.core.rules import Product, StreakRule
+from services.evaluator.core.state import CustomerState, segment_at
+from services.evaluator.core.wording import streak_facts
 from shared.clock import rfc3339
 
 

@@ -9,22 +9,14 @@ from typing import Any
 
 import msgspec
 
-from services.evaluator import (
-    absence,
-    counts,
-    declines,
-    engine,
-    kinds,
-    never_started,
-    profiles,
-    streaks,
-)
-from services.evaluator.calendar import day_of
-from services.evaluator.filters import EVERY_EVENT, named_filters, passed_filters
-from services.evaluator.history import History, read_whole
-from services.evaluator.notice import Moment, Notice
-from services.evaluator.past import NONE_EXCUSED, Past, past_of
-from services.evaluator.rules import (
+from services.evaluator import engine
+from services.evaluator.core import absence, counts, declines, kinds, never_started, profiles, streaks
+from services.evaluator.core.calendar import day_of
+from services.evaluator.core.filters import EVERY_EVENT, named_filters, passed_filters
+from services.evaluator.core.history import History, read_whole
+from services.evaluator.core.notice import Moment, Notice
+from services.evaluator.core.past import NONE_EXCUSED, Past, past_of
+from services.evaluator.core.rules import (
     AbsenceRule,
     CountRule,
     DeclineRule,
@@ -33,7 +25,7 @@ from services.evaluator.rules import (
     Settings,
     StreakRule,
 )
-from services.evaluator.state import CustomerState, NeverStartedState, RuleState
+from services.evaluator.core.state import CustomerState, NeverStartedState, RuleState
 from shared.events import Profile
 from shared.triggers import Trigger
 

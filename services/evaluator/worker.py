@@ -9,8 +9,8 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 import structlog
 
+from services.evaluator.core.rules import Product
 from services.evaluator.owned import OwnedPartition, Surroundings
-from services.evaluator.rules import Product
 from services.evaluator.store import READER, EvaluatorStore
 from shared import failpoints, metrics
 from shared.clock import Clock

@@ -15,8 +15,8 @@ from services.commands.histories import read_history
 from services.commands.imports import import_customer_file, import_event_file
 from services.commands.tables import Rejections
 from services.evaluator import reading
+from services.evaluator.core.rules import compile_product
 from services.evaluator.replay import replay_customer
-from services.evaluator.rules import compile_product
 from shared.clock import ManualClock
 from shared.config import DEFAULT_PRODUCT, default_config
 from tests.e2e.running import run, serving

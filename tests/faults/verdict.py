@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 
 import msgspec
 
-from services.evaluator.state import decode_state
+from services.evaluator.core.state import decode_state
 from shared.config import ProductSection
 from shared.events import (
     TOPIC_DEAD_LETTERS,

@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass, field
 
-from services.evaluator import engine, rules
-from services.evaluator.state import CustomerState, decode_state, encode_state
+from services.evaluator import engine
+from services.evaluator.core import rules
+from services.evaluator.core.state import CustomerState, decode_state, encode_state
 from shared.config import ProductSection
 from shared.events import CustomerErased, DayExcused, Tick
 from shared.triggers import Trigger

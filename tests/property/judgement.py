@@ -2,11 +2,11 @@
 
 from collections.abc import Collection, Sequence
 
-from services.evaluator.closings import learned_closed
-from services.evaluator.expectation import combine
-from services.evaluator.past import Past
-from services.evaluator.rules import Settings
-from services.evaluator.state import Segment
+from services.evaluator.core.closings import learned_closed
+from services.evaluator.core.expectation import combine
+from services.evaluator.core.past import Past
+from services.evaluator.core.rules import Settings
+from services.evaluator.core.state import Segment
 from tests.oracle.customer import MissedDay, Weighed
 
 WEEK = range(7)

@@ -5,10 +5,10 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from services.evaluator.changes import Batch, CustomerRow, OutboxRow, Position
+from services.evaluator.core.rules import compile_product
 from services.evaluator.folding import Decided, fold_records, recalled, sweep
 from services.evaluator.letters import Read, read
 from services.evaluator.partition import Partition, keys_of, remember
-from services.evaluator.rules import compile_product
 from shared.config import ProductSection
 from shared.events import CustomerErased, Event, Message, ProfileChanged, encode, record_key
 from shared.log import Record

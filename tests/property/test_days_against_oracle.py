@@ -6,7 +6,7 @@ from zoneinfo import available_timezones
 
 import pytest
 
-from services.evaluator import calendar
+from services.evaluator.core import calendar
 from tests.histories import DAY_US, MINUTE_US, ZONES, Story
 from tests.oracle.calendar import DAY_MINUTES, Settings, Timeline, offset_at
 from tests.property.scale import HISTORIES

@@ -6,7 +6,7 @@ from datetime import datetime
 
 import msgspec
 
-from services.evaluator.state import decode_state
+from services.evaluator.core.state import decode_state
 from services.notifier.routing import plan_for
 from services.notifier.tasks import Task
 from shared.clock import to_us

@@ -13,8 +13,8 @@ from typing import Any
 
 from fastapi import FastAPI
 
+from services.evaluator.core.rules import Product
 from services.evaluator.relay import Relay
-from services.evaluator.rules import Product
 from services.evaluator.store import EvaluatorStore
 from services.evaluator.ticker import Ticker
 from services.evaluator.worker import Evaluator

@@ -56,7 +56,7 @@ MUTANTS = (
     ),
     Mutant(
         name="a tick is believed whatever the log's clock says",
-        file="services/evaluator/watermark.py",
+        file="services/evaluator/core/watermark.py",
         text="min(tick_at_us, appended_us)",
         by="tick_at_us",
         says="outbox",

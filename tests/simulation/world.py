@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from random import Random
 
-from services.evaluator.rules import compile_product
+from services.evaluator.core.rules import compile_product
 from services.notifier.tasks import OUTCOMES, Step, Task, acknowledge, finish, snooze
 from shared.clock import rfc3339
 from shared.errors import Conflict, InvalidInput, LogUnavailable, NotFound, TransientError

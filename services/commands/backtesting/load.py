@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from services.evaluator.expected import breaks_of_custom, public_holidays
+from services.evaluator.core.expected import breaks_of_custom, public_holidays
 from shared.config import CsmSection
 
 if TYPE_CHECKING:

@@ -9,12 +9,12 @@ from typing import Final
 
 import msgspec
 
-from services.evaluator import days
-from services.evaluator.expectation import combine
-from services.evaluator.past import NONE_EXCUSED, Past, past_of
+from services.evaluator.core import days
+from services.evaluator.core.expectation import combine
+from services.evaluator.core.past import NONE_EXCUSED, Past, past_of
+from services.evaluator.core.rules import AbsenceRule, Product
+from services.evaluator.core.state import AbsenceState
 from services.evaluator.replay import DatedUse, replay_customer
-from services.evaluator.rules import AbsenceRule, Product
-from services.evaluator.state import AbsenceState
 from shared.events import Profile
 
 CUTS_MAX: Final = 5

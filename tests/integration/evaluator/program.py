@@ -14,8 +14,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from deploy.migrations.upgrade import bring_up
+from services.evaluator.core.rules import compile_product
 from services.evaluator.relay import Relay
-from services.evaluator.rules import compile_product
 from services.evaluator.store import EvaluatorStore
 from services.evaluator.ticker import Ticker
 from services.evaluator.worker import Evaluator

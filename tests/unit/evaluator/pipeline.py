@@ -9,9 +9,9 @@ from typing import Any
 import msgspec
 
 from services.evaluator.changes import Batch, CustomerKey, CustomerRow, Position
+from services.evaluator.core.rules import Product, compile_product
+from services.evaluator.core.state import decode_state
 from services.evaluator.relay import Relay
-from services.evaluator.rules import Product, compile_product
-from services.evaluator.state import decode_state
 from services.evaluator.store import EvaluatorStore
 from services.evaluator.ticker import Ticker
 from services.evaluator.worker import Evaluator

@@ -10,7 +10,7 @@ from fastapi import FastAPI
 
 from services.evaluator.api import ReadingParts, router
 from services.evaluator.changes import Batch, Position
-from services.evaluator.rules import Product
+from services.evaluator.core.rules import Product
 from shared.auth import KeyRing
 from shared.http import install_errors
 from shared.triggers import encode_trigger

@@ -3,7 +3,7 @@
 from datetime import date
 
 from services.evaluator import engine
-from services.evaluator.state import encode_state
+from services.evaluator.core.state import encode_state
 from shared.events import CustomerErased, Event, Profile, ProfileChanged
 from tests.unit.evaluator.told import LITERAL, Diary, day, days_of, product
 

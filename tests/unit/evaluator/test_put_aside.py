@@ -8,7 +8,7 @@ import pytest
 
 from services.evaluator import folding
 from services.evaluator.changes import CustomerRow
-from services.evaluator.state import decode_state, encode_state
+from services.evaluator.core.state import decode_state, encode_state
 from shared.events import TOPIC_EVENTS, Profile, ProfileChanged, encode, record_key
 from shared.log import Message
 from tests.unit.evaluator.pipeline import (

@@ -5,8 +5,9 @@ from datetime import date
 
 import pytest
 
-from services.evaluator import engine, profiles
-from services.evaluator.calendar import day_of
+from services.evaluator import engine
+from services.evaluator.core import profiles
+from services.evaluator.core.calendar import day_of
 from services.evaluator.replay import DatedUse, replay_customer
 from shared.events import Event, Profile
 from shared.triggers import Trigger

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from services.evaluator import calendar
+from services.evaluator.core import calendar
 from shared.clock import rfc3339
 from tests.histories import Story, section
 from tests.oracle.calendar import Settings, Timeline

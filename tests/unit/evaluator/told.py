@@ -6,8 +6,8 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from services.evaluator import engine
-from services.evaluator.rules import Product, compile_product
-from services.evaluator.state import CustomerState, decode_state, encode_state
+from services.evaluator.core.rules import Product, compile_product
+from services.evaluator.core.state import CustomerState, decode_state, encode_state
 from shared.clock import to_us
 from shared.config import ProductSection
 from shared.events import Calendar, Event, Profile, ProfileChanged

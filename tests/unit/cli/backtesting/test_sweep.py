@@ -8,9 +8,9 @@ import pytest
 
 from services.commands.backtesting import settings
 from services.commands.backtesting.sweep import Lives, Setting, live, measure, own_setting
-from services.evaluator.calendar import DAY_US, EPOCH_DAY
+from services.evaluator.core.calendar import DAY_US, EPOCH_DAY
+from services.evaluator.core.rules import AbsenceRule, Product, compile_product
 from services.evaluator.replay import DatedUse, replay_customer
-from services.evaluator.rules import AbsenceRule, Product, compile_product
 from shared.config import ProductSection
 from shared.events import Profile
 from shared.triggers import RESUMED

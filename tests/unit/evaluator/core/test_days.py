@@ -5,7 +5,7 @@ from datetime import date
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.evaluator import days
+from services.evaluator.core import days
 
 bits = st.sets(st.integers(0, 900))
 

@@ -8,10 +8,10 @@ from datetime import date
 from functools import lru_cache
 from typing import TypeVar
 
-from services.evaluator.calendar import EPOCH_DAY, lengthless_days
-from services.evaluator.days import span, weekdays
-from services.evaluator.expectation import customary_breaks
-from services.evaluator.rules import Settings
+from services.evaluator.core.calendar import EPOCH_DAY, lengthless_days
+from services.evaluator.core.days import span, weekdays
+from services.evaluator.core.expectation import customary_breaks
+from services.evaluator.core.rules import Settings
 
 ERA_DAYS = 1024
 _ERAS_CACHED_MAX = 8192

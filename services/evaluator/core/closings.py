@@ -10,7 +10,7 @@ from typing import Final
 
 import msgspec
 
-from services.evaluator.days import WEEK, every_week, window
+from services.evaluator.core.days import WEEK, every_week, window
 
 USES_MIN: Final = 6 * 3
 """Three uses of a usual weekday show as so many of all: fewer tell nothing."""

@@ -3,8 +3,8 @@
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from services.evaluator import days
-from services.evaluator.closings import USES_MIN, closed_offsets, closings
+from services.evaluator.core import days
+from services.evaluator.core.closings import USES_MIN, closed_offsets, closings
 
 LENGTH = 400
 EVERY_DAY = days.span(0, LENGTH - 1)

@@ -1,7 +1,7 @@
 """The country of a zone, for the evidence of its holidays."""
 
-from services.evaluator.countries import country_of_zone
-from services.evaluator.expected import public_holidays
+from services.evaluator.core.countries import country_of_zone
+from services.evaluator.core.expected import public_holidays
 from tests.unit.evaluator.told import LITERAL, Diary, day, days_of, product
 
 

@@ -6,12 +6,12 @@ record 0008.
 
 import msgspec
 
-from services.evaluator import absence, counts, days, declines, never_started, streaks
-from services.evaluator.filters import EVERY_EVENT
-from services.evaluator.kinds import with_due
-from services.evaluator.past import Past, past_of
-from services.evaluator.profiles import armed_rule
-from services.evaluator.rules import (
+from services.evaluator.core import absence, counts, days, declines, never_started, streaks
+from services.evaluator.core.filters import EVERY_EVENT
+from services.evaluator.core.kinds import with_due
+from services.evaluator.core.past import Past, past_of
+from services.evaluator.core.profiles import armed_rule
+from services.evaluator.core.rules import (
     CountRule,
     DeclineRule,
     NeverStartedRule,
@@ -24,7 +24,7 @@ from services.evaluator.rules import (
     rule_keys,
     settings_of,
 )
-from services.evaluator.state import (
+from services.evaluator.core.state import (
     AbsenceState,
     CountState,
     CustomerState,

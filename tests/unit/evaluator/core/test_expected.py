@@ -2,8 +2,8 @@
 
 from datetime import date
 
-from services.evaluator.expected import ERA_DAYS, calendar_days, is_expected, public_holidays
-from services.evaluator.rules import Settings
+from services.evaluator.core.expected import ERA_DAYS, calendar_days, is_expected, public_holidays
+from services.evaluator.core.rules import Settings
 
 
 def day(text: str) -> int:

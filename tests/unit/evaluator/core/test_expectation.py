@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench import calls
-from services.evaluator.closings import learned_closed
-from services.evaluator.expectation import (
+from services.evaluator.core.closings import learned_closed
+from services.evaluator.core.expectation import (
     FALSE_CALLS_A_YEAR,
     MIN_SURPRISE_DEFAULT,
     MIN_SURPRISE_LEAST,

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 
 import msgspec
 
-from services.evaluator import days
-from services.evaluator.closings import Closings, closings
-from services.evaluator.past import Past
+from services.evaluator.core import days
+from services.evaluator.core.closings import Closings, closings
+from services.evaluator.core.past import Past
 
 Reads = Mapping[int, int | None]
 """The first use read on each usage day: its instant, or None where the day alone is known."""

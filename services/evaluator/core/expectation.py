@@ -13,8 +13,8 @@ from typing import Final
 
 from msgspec import Struct
 
-from services.evaluator.closings import closed_offsets
-from services.evaluator.days import every_week, window
+from services.evaluator.core.closings import closed_offsets
+from services.evaluator.core.days import every_week, window
 from shared.triggers import Reason
 
 REASON_VALUES: Final = {

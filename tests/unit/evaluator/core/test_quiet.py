@@ -7,16 +7,17 @@ from zoneinfo import available_timezones
 import msgspec
 import pytest
 
-from services.evaluator import engine, profiles
-from services.evaluator.calendar import day_of
+from services.evaluator import engine
 from services.evaluator.changes import Position
+from services.evaluator.core import profiles
+from services.evaluator.core.calendar import day_of
+from services.evaluator.core.past import NONE_EXCUSED
+from services.evaluator.core.quiet import NAMES_MAX, Quiet, quiet_after
+from services.evaluator.core.rules import Product
+from services.evaluator.core.state import CustomerState
 from services.evaluator.folding import fold_records
 from services.evaluator.letters import Read, read
 from services.evaluator.partition import Partition, remember
-from services.evaluator.past import NONE_EXCUSED
-from services.evaluator.quiet import NAMES_MAX, Quiet, quiet_after
-from services.evaluator.rules import Product
-from services.evaluator.state import CustomerState
 from shared.clock import to_us
 from shared.events import DayExcused, Event, Message, Profile, encode, record_key
 from shared.log import Record

@@ -1,9 +1,9 @@
 """The rule `absence` with an anchor: a contract began, and its first days passed without use."""
 
-from services.evaluator.notice import Moment, Notice
-from services.evaluator.past import Past
-from services.evaluator.rules import NeverStartedRule
-from services.evaluator.state import NeverStartedState
+from services.evaluator.core.notice import Moment, Notice
+from services.evaluator.core.past import Past
+from services.evaluator.core.rules import NeverStartedRule
+from services.evaluator.core.state import NeverStartedState
 from shared.triggers import RESUMED
 
 _FAR = 1 << 22  # beyond any day there is

@@ -2,9 +2,9 @@
 
 from datetime import date
 
-from services.evaluator.notice import Notice
-from services.evaluator.past import Streak
-from services.evaluator.state import CustomerState
+from services.evaluator.core.notice import Notice
+from services.evaluator.core.past import Streak
+from services.evaluator.core.state import CustomerState
 from shared.clock import rfc3339
 from shared.triggers import CustomerFacts, StreakFacts, Trigger, TriggerData, trigger_id
 

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from services.evaluator.counts import hash_of
-from services.evaluator.state import CountState, encode_state
+from services.evaluator.core.counts import hash_of
+from services.evaluator.core.state import CountState, encode_state
 from shared.config import ProductSection
 from shared.config_rules import COUNT_MAX
 from tests.unit.evaluator.told import Diary, days_of, product

@@ -9,7 +9,7 @@ from zlib import crc32
 
 import msgspec
 
-from services.evaluator.filters import EVERY_EVENT, filter_of
+from services.evaluator.core.filters import EVERY_EVENT, filter_of
 from shared.config import (
     AbsenceRuleSection,
     CountRuleSection,

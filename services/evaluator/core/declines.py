@@ -7,12 +7,12 @@ become fewer must not be explained by itself. Decision record 0007.
 
 import msgspec
 
-from services.evaluator import days
-from services.evaluator.history import History
-from services.evaluator.notice import Notice
-from services.evaluator.past import Past
-from services.evaluator.rules import DeclineRule
-from services.evaluator.state import DeclineState
+from services.evaluator.core import days
+from services.evaluator.core.history import History
+from services.evaluator.core.notice import Notice
+from services.evaluator.core.past import Past
+from services.evaluator.core.rules import DeclineRule
+from services.evaluator.core.state import DeclineState
 from shared.triggers import Reason
 
 _LOOK_AHEAD_DAYS_MAX = 400  # a closed year wakes the customer once in between, and that is all

@@ -7,11 +7,11 @@ observe    a use
 
 import msgspec
 
-from services.evaluator import absence, counts, declines, never_started, stops, streaks
-from services.evaluator.calendar import DAY_US, day_of
-from services.evaluator.notice import Moment, Notice
-from services.evaluator.past import NONE_EXCUSED, Past, past_of
-from services.evaluator.rules import (
+from services.evaluator.core import absence, counts, declines, never_started, stops, streaks
+from services.evaluator.core.calendar import DAY_US, day_of
+from services.evaluator.core.notice import Moment, Notice
+from services.evaluator.core.past import NONE_EXCUSED, Past, past_of
+from services.evaluator.core.rules import (
     AbsenceRule,
     CountRule,
     DeclineRule,
@@ -20,7 +20,7 @@ from services.evaluator.rules import (
     Rule,
     StreakRule,
 )
-from services.evaluator.state import (
+from services.evaluator.core.state import (
     AbsenceState,
     CountState,
     CustomerState,
@@ -30,7 +30,7 @@ from services.evaluator.state import (
     StreakState,
     first_active_day,
 )
-from services.evaluator.stops import NEVER
+from services.evaluator.core.stops import NEVER
 
 
 def with_rules(state: CustomerState, product: Product, rules: dict[str, RuleState]) -> CustomerState:

@@ -5,12 +5,19 @@ from datetime import date
 
 import msgspec
 
-from services.evaluator import counts
-from services.evaluator.calendar import closes_us, day_of, opens_us
-from services.evaluator.kinds import with_due
-from services.evaluator.past import NONE_EXCUSED, past_of
-from services.evaluator.rules import CountRule, NeverStartedRule, Product, Settings, rule_keys, settings_of
-from services.evaluator.state import (
+from services.evaluator.core import counts
+from services.evaluator.core.calendar import closes_us, day_of, opens_us
+from services.evaluator.core.kinds import with_due
+from services.evaluator.core.past import NONE_EXCUSED, past_of
+from services.evaluator.core.rules import (
+    CountRule,
+    NeverStartedRule,
+    Product,
+    Settings,
+    rule_keys,
+    settings_of,
+)
+from services.evaluator.core.state import (
     AbsenceState,
     CountState,
     CustomerState,

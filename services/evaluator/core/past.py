@@ -4,14 +4,14 @@ from functools import lru_cache
 
 import msgspec
 
-from services.evaluator import days
-from services.evaluator.calendar import closes_us, cutoff_us, opens_us
-from services.evaluator.closings import learned_closed
-from services.evaluator.countries import country_of_zone
-from services.evaluator.expectation import Expectation, expect
-from services.evaluator.expected import calendar_days, days_of_rest, is_expected
-from services.evaluator.rules import Settings
-from services.evaluator.state import CustomerState, Segment
+from services.evaluator.core import days
+from services.evaluator.core.calendar import closes_us, cutoff_us, opens_us
+from services.evaluator.core.closings import learned_closed
+from services.evaluator.core.countries import country_of_zone
+from services.evaluator.core.expectation import Expectation, expect
+from services.evaluator.core.expected import calendar_days, days_of_rest, is_expected
+from services.evaluator.core.rules import Settings
+from services.evaluator.core.state import CustomerState, Segment
 
 NONE_EXCUSED: frozenset[int] = frozenset()
 

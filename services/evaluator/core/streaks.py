@@ -1,11 +1,11 @@
 """The rule `streak`: so many days in a row, told at the use that completes them."""
 
-from services.evaluator import days
-from services.evaluator.history import History
-from services.evaluator.notice import Moment, Notice
-from services.evaluator.past import Past, Streak
-from services.evaluator.rules import StreakRule
-from services.evaluator.state import StreakState
+from services.evaluator.core import days
+from services.evaluator.core.history import History
+from services.evaluator.core.notice import Moment, Notice
+from services.evaluator.core.past import Past, Streak
+from services.evaluator.core.rules import StreakRule
+from services.evaluator.core.state import StreakState
 
 _TOLD_MAX = 32
 _WEEKS_MAX = 8  # looked at, to leave out days: more would leave out few more

@@ -9,11 +9,11 @@ time.
 
 import msgspec
 
-from services.evaluator import kinds
-from services.evaluator.calendar import DAY_US, closes_us, day_of, opens_us
-from services.evaluator.filters import named_filters
-from services.evaluator.rules import Product
-from services.evaluator.state import CustomerState
+from services.evaluator.core import kinds
+from services.evaluator.core.calendar import DAY_US, closes_us, day_of, opens_us
+from services.evaluator.core.filters import named_filters
+from services.evaluator.core.rules import Product
+from services.evaluator.core.state import CustomerState
 from shared.events import FUTURE_TOLERANCE_US, Event
 
 NAMES_MAX = 32

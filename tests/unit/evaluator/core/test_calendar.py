@@ -5,7 +5,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from services.evaluator.calendar import (
+from services.evaluator.core.calendar import (
     DAY_US,
     HOUR_US,
     closes_us,

@@ -2,7 +2,7 @@
 
 import pytest
 
-from services.evaluator.watermark import SKEW_MAX_US, is_suspicious, moved, skew_us
+from services.evaluator.core.watermark import SKEW_MAX_US, is_suspicious, moved, skew_us
 
 
 @pytest.mark.parametrize(

@@ -5,13 +5,13 @@ Days are settled in order, uses and excused days change what was settled; what i
 
 import msgspec
 
-from services.evaluator import days
-from services.evaluator.history import History
-from services.evaluator.notice import Moment, Notice
-from services.evaluator.past import Past
-from services.evaluator.rules import AbsenceRule
-from services.evaluator.state import AbsenceState, Stop
-from services.evaluator.stops import (
+from services.evaluator.core import days
+from services.evaluator.core.history import History
+from services.evaluator.core.notice import Moment, Notice
+from services.evaluator.core.past import Past
+from services.evaluator.core.rules import AbsenceRule
+from services.evaluator.core.state import AbsenceState, Stop
+from services.evaluator.core.stops import (
     NEVER,
     Before,
     Episode,

@@ -10,12 +10,12 @@ from hashlib import blake2b
 
 import msgspec
 
-from services.evaluator import days
-from services.evaluator.history import History
-from services.evaluator.notice import Moment, Notice
-from services.evaluator.past import Past, past_until
-from services.evaluator.rules import CountRule
-from services.evaluator.state import CountState, RuleState
+from services.evaluator.core import days
+from services.evaluator.core.history import History
+from services.evaluator.core.notice import Moment, Notice
+from services.evaluator.core.past import Past, past_until
+from services.evaluator.core.rules import CountRule
+from services.evaluator.core.state import CountState, RuleState
 from shared.triggers import MISSED_SUFFIX
 
 

@@ -2,8 +2,8 @@
 
 from datetime import date
 
-from services.evaluator.filters import EVERY_EVENT, passed_filters
-from services.evaluator.rules import compile_product, settings_of
+from services.evaluator.core.filters import EVERY_EVENT, passed_filters
+from services.evaluator.core.rules import compile_product, settings_of
 from shared.config import Config
 from shared.events import Calendar, Profile
 from tests.unit.evaluator.pipeline import RULES, products_of

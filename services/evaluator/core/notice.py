@@ -4,7 +4,7 @@ from typing import Literal
 
 import msgspec
 
-from services.evaluator.past import NO_STREAK, Streak
+from services.evaluator.core.past import NO_STREAK, Streak
 from shared.triggers import Reason
 
 Kind = Literal["reached", "missed", "declined", "stopped", "retracted", "resumed"]

@@ -9,12 +9,12 @@ from math import expm1
 
 import msgspec
 
-from services.evaluator import days
-from services.evaluator.expectation import Expectation, combine, log_of_silence
-from services.evaluator.notice import Moment, Notice
-from services.evaluator.past import Past, Streak
-from services.evaluator.rules import AbsenceRule
-from services.evaluator.state import AbsenceState, Stop
+from services.evaluator.core import days
+from services.evaluator.core.expectation import Expectation, combine, log_of_silence
+from services.evaluator.core.notice import Moment, Notice
+from services.evaluator.core.past import Past, Streak
+from services.evaluator.core.rules import AbsenceRule
+from services.evaluator.core.state import AbsenceState, Stop
 from shared.triggers import RESUMED, Reason
 
 NEVER = 1 << 62

@@ -4,9 +4,9 @@ from typing import Any
 
 import msgspec
 
-from services.evaluator import days
-from services.evaluator.filters import EVERY_EVENT
-from services.evaluator.rules import Settings
+from services.evaluator.core import days
+from services.evaluator.core.filters import EVERY_EVENT
+from services.evaluator.core.rules import Settings
 from shared.events import Profile
 
 

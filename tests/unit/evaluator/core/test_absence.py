@@ -4,7 +4,7 @@ from datetime import date
 
 import pytest
 
-from services.evaluator.state import AbsenceState
+from services.evaluator.core.state import AbsenceState
 from tests.unit.evaluator.told import LITERAL, Diary, days_of, product
 
 
