@@ -1,10 +1,12 @@
 """What every server of the tests can do: start, stop, die, freeze, thaw and start again where it was."""
 
 import os
+import random
 import signal
 import socket
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from ctypes import CDLL
 from pathlib import Path
 from typing import IO, Protocol
@@ -13,6 +15,7 @@ START_SECONDS_MAX = 60.0
 STOP_SECONDS_MAX = 30.0
 _LOOK_EVERY_SECONDS = 0.05
 _PR_SET_PDEATHSIG = 1
+_ANY = random.SystemRandom()  # two test processes must not draw the same
 
 
 class Missing(Exception):
@@ -44,10 +47,14 @@ class Server(Protocol):
 
 
 def free_port() -> int:
-    """A port of the loopback that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port of the loopback that nobody has now, and that no outgoing connection is given before a
+    server that takes seconds to start listens on it: those have the numbers from 32,768 on."""
+    for _ in range(100):
+        port = _ANY.randrange(15_000, 32_000)
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise RuntimeError("no port is free between 15,000 and 32,000")
 
 
 class LocalProcess:
