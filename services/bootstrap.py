@@ -14,6 +14,7 @@ import msgspec
 from fastapi import APIRouter, FastAPI
 
 from services.supervisor import Supervisor, Worker
+from shared import tracing
 from shared.auth import KeyRing
 from shared.body import LimitBodies
 from shared.bytes_routes import Shortcut
@@ -22,7 +23,9 @@ from shared.config import Config
 from shared.database import Database
 from shared.http import Check, RequestMetrics, install_errors, probes
 from shared.log import Log
+from shared.log.traced import TracedLog
 from shared.settings import Settings
+from shared.traced_requests import TracedRequests
 
 if TYPE_CHECKING:
     from services.evaluator.core.rules import Product
@@ -94,6 +97,7 @@ def assemble(base: Foundations, services: Collection[Service] = SERVICES) -> Ass
     """Wires `services` on `base` into one application. Raises ConfigError for what cannot be used."""
     from shared.api_page import install_api_page
 
+    base = _traced(base) if tracing.is_on() else base
     make: Mapping[Service, Callable[[Foundations], Room]] = {
         "ingest": _ingest,
         "evaluator": _evaluator,
@@ -113,12 +117,18 @@ def assemble(base: Foundations, services: Collection[Service] = SERVICES) -> Ass
     app.add_middleware(Shortcut, routes=[route for router in routers for route in router.routes], like=app)
     app.add_middleware(LimitBodies)
     app.add_middleware(RequestMetrics)
+    if tracing.is_on():
+        app.add_middleware(TracedRequests)
     needs_database = any(room.workers for room in rooms)
     app.include_router(probes(_checks(base, supervisor, rooms, needs_database=needs_database)))
     for router in routers:
         app.include_router(router)
     install_api_page(app)
     return Assembly(app, supervisor, workers, rooms)
+
+
+def _traced(base: Foundations) -> Foundations:
+    return msgspec.structs.replace(base, log=TracedLog(base.log))
 
 
 def _checks(

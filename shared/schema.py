@@ -140,6 +140,7 @@ outbox = Table(  # a message is a row before it is a message; kept afterwards as
     Column("value", LargeBinary, nullable=False),
     Column("created_us", BigInteger, nullable=False),
     Column("sent_us", BigInteger),
+    Column("traceparent", Text),  # of the decision, where that is traced
 )
 _partial_index("outbox_unsent", outbox.c.seq, where=outbox.c.sent_us.is_(None))
 Index("outbox_customer", outbox.c.product, outbox.c.customer_id)
@@ -339,6 +340,7 @@ log_records = Table(  # the embedded log alone; on Kafka it stays empty
     Column("appended_us", BigInteger, nullable=False),
     Column("key", LargeBinary),
     Column("value", LargeBinary, nullable=False),
+    Column("traceparent", Text),  # of the request that asked for it, where that is traced
     sqlite_with_rowid=False,
 )
 

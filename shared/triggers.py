@@ -88,6 +88,18 @@ _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(Trigger)
 
 
+def traced_as(trigger: Trigger) -> dict[str, str]:
+    """The attributes by which the spans of a trigger are found: ids, and nothing that a product has told."""
+    return {
+        "usage_triggers.trigger.id": trigger.id,
+        "usage_triggers.trigger.type": trigger.type,
+        "usage_triggers.product": trigger.data.product,
+        "usage_triggers.customer.id": trigger.data.customer.id,
+        "usage_triggers.rule": trigger.data.rule,
+        "usage_triggers.day": trigger.data.day.isoformat(),
+    }
+
+
 def encode_trigger(trigger: Trigger) -> bytes:
     """The JSON of a trigger: one line, as topic, webhook and backtest carry it."""
     return _encoder.encode(trigger)
@@ -108,5 +120,6 @@ __all__ = [
     "TriggerData",
     "decode_trigger",
     "encode_trigger",
+    "traced_as",
     "trigger_id",
 ]

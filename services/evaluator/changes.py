@@ -31,13 +31,17 @@ class CustomerRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class OutboxRow(msgspec.Struct, frozen=True, kw_only=True):
-    """A message that is a row before it is a message; `id` makes a second writing of it harmless."""
+    """A message that is a row before it is a message; `id` makes a second writing of it harmless.
+
+    `traceparent` is the context of its decision, where that is traced.
+    """
 
     id: str
     topic: str
     product: str
     customer_id: str
     value: bytes
+    traceparent: str | None = None
 
 
 class SeenRules(msgspec.Struct, frozen=True, kw_only=True):
@@ -56,6 +60,7 @@ class UnsentRow(msgspec.Struct, frozen=True, kw_only=True):
     product: str
     customer_id: str
     value: bytes
+    traceparent: str | None = None
 
 
 class Batch(msgspec.Struct, frozen=True, kw_only=True):

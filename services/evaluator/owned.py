@@ -21,6 +21,7 @@ from services.evaluator.folding import Decided, fold_records, recalled, sweep
 from services.evaluator.letters import read
 from services.evaluator.partition import Partition, keys_of, remember
 from services.evaluator.store import READER, EvaluatorStore
+from services.evaluator.tracks import Tracks
 from shared import failpoints, metrics
 from shared.clock import Clock
 from shared.errors import PermanentError, StoreUnavailable, TransientError
@@ -63,6 +64,7 @@ class OwnedPartition:
         self._products = surroundings.products
         self._clock = surroundings.clock
         self._customers_per_sweep_max = surroundings.customers_per_sweep_max
+        self._tracks = Tracks(number)
         self._written_us = 0
         self._gap_at: int | None = None
 
@@ -149,14 +151,16 @@ class OwnedPartition:
         memory.cache.age()
 
     async def _fold(self, memory: Partition, records: Sequence[Record]) -> None:
-        reads = [read(record) for record in records]
-        missing = keys_of(reads, memory)
-        if missing:
-            remember(memory, missing, await self._store.load(missing))
-        decided = fold_records(memory, reads)
-        failpoints.hit("evaluator.batch.decided")
-        if decided.batch.changes_something or self._is_overdue(memory):
-            await self._write(memory, decided)
+        with self._tracks.reading():
+            reads = [read(record) for record in records]
+            missing = keys_of(reads, memory)
+            if missing:
+                remember(memory, missing, await self._store.load(missing))
+            decided = fold_records(memory, reads)
+            failpoints.hit("evaluator.batch.decided")
+            self._tracks.consumed(reads[: decided.consumed_count])
+            if decided.batch.changes_something or self._is_overdue(memory):
+                await self._write(memory, decided)
         metrics.RECORDS_READ.labels(READER).inc(decided.consumed_count)
         self._hold(memory, records[decided.consumed_count :])
 
@@ -177,7 +181,8 @@ class OwnedPartition:
 
     async def _write(self, memory: Partition, decided: Decided) -> None:
         now_us = self._clock.now_us()
-        await self._store.write(decided.batch, now_us=now_us)
+        with self._tracks.deciding(decided.batch) as batch:
+            await self._store.write(batch, now_us=now_us)
         memory.stored_offset = decided.batch.position.next_offset
         self._written_us = now_us
         self.has_outbox = self.has_outbox or bool(decided.batch.outbox)

@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection
 
 import structlog
 
+from services.evaluator.changes import UnsentRow
 from services.evaluator.store import EvaluatorStore
 from shared import failpoints
 from shared.clock import Clock
@@ -78,9 +79,7 @@ class Relay:
         if not rows:
             return 0
         failpoints.hit("relay.read")
-        await self._log.append(
-            topic, [Message(value=row.value, key=record_key(row.product, row.customer_id)) for row in rows]
-        )
+        await self._log.append(topic, [_message(row) for row in rows])
         failpoints.hit("relay.appended")
         await self._store.mark_sent([row.seq for row in rows], now_us=self._clock.now_us())
         failpoints.hit("relay.marked")
@@ -100,3 +99,8 @@ class Relay:
         if problem is not None and self._problem is None:
             logger.warning("the relay waits", reason=problem)
         self._problem = problem
+
+
+def _message(row: UnsentRow) -> Message:
+    key = record_key(row.product, row.customer_id)
+    return Message(value=row.value, key=key, traceparent=row.traceparent)

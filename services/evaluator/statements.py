@@ -78,15 +78,15 @@ RECORD_RULES = Bulk(
 
 # A conflict means that the row was decided before, by a replay or by another worker: the same fact.
 INSERT_OUTBOX = Bulk(
-    columns=("ids", "topics", "products", "customer_ids", "partitions", "contents", "times"),
+    columns=("ids", "topics", "products", "customer_ids", "partitions", "contents", "times", "traces"),
     sqlite="""
-        INSERT INTO outbox (id, topic, product, customer_id, "partition", value, created_us)
-        VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING""",
+        INSERT INTO outbox (id, topic, product, customer_id, "partition", value, created_us, traceparent)
+        VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING""",
     postgres=text("""
-        INSERT INTO outbox (id, topic, product, customer_id, partition, value, created_us)
+        INSERT INTO outbox (id, topic, product, customer_id, partition, value, created_us, traceparent)
         SELECT * FROM unnest(CAST(:ids AS text[]), CAST(:topics AS text[]), CAST(:products AS text[]),
             CAST(:customer_ids AS text[]), CAST(:partitions AS integer[]), CAST(:contents AS bytea[]),
-            CAST(:times AS bigint[]))
+            CAST(:times AS bigint[]), CAST(:traces AS text[]))
         ON CONFLICT (id) DO NOTHING"""),
 )
 

@@ -43,6 +43,8 @@ IDS_PER_QUERY_MAX = 500
 FROZEN_SECONDS = 5.0
 """A batch that stands still for so long within its transaction is nobody's any more."""
 
+_UNSENT = [outbox.c[name] for name in UnsentRow.__struct_fields__]
+
 Excused = Mapping[str, frozenset[int]]
 """Per product, the ordinals of its days excused."""
 
@@ -162,7 +164,7 @@ class EvaluatorStore:
     async def unsent(self, topic: str, partitions: Collection[int], *, rows_max: int) -> list[UnsentRow]:
         """The oldest rows of a topic, of these partitions, that are not marked sent, in the order decided."""
         query = (
-            select(outbox.c.seq, outbox.c.product, outbox.c.customer_id, outbox.c.value)
+            select(*_UNSENT)
             .where(outbox.c.sent_us.is_(None), outbox.c.topic == topic)
             .where(outbox.c.partition.in_(sorted(partitions)))
             .order_by(outbox.c.seq)
@@ -284,7 +286,8 @@ def _values(row: CustomerRow) -> tuple[Any, ...]:
 
 
 def _outbox_values(row: OutboxRow, partition: int, now_us: int) -> tuple[Any, ...]:
-    return row.id, row.topic, row.product, row.customer_id, partition, row.value, now_us
+    place = (row.product, row.customer_id, partition)
+    return row.id, row.topic, *place, row.value, now_us, row.traceparent
 
 
 def _customer_row(row: Row[Any]) -> CustomerRow:

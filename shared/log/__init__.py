@@ -10,21 +10,29 @@ import msgspec
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """What is appended. `key` chooses the partition unless `partition` names it (ticks do)."""
+    """What is appended. `key` chooses the partition unless `partition` names it (ticks do).
+
+    `traceparent` is the context of what has asked for it, where that is traced.
+    """
 
     value: bytes
     key: bytes | None = None
     partition: int | None = None
+    traceparent: str | None = None
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """What is read: `appended_us` is the log's own clock (LogAppendTime) in microseconds since the epoch."""
+    """What is read: `appended_us` is the log's own clock (LogAppendTime) in microseconds since the epoch.
+
+    `traceparent` is the message's; a log need not read it while no traces are made.
+    """
 
     partition: int
     offset: int
     appended_us: int
     key: bytes | None
     value: bytes
+    traceparent: str | None = None
 
 
 class Consumer(Protocol):

@@ -32,10 +32,11 @@ APPEND_TIMEOUT_SECONDS = 15.0
 MESSAGES_PER_TRANSACTION_MAX = 20_000
 
 _INSERT = (
-    'INSERT INTO log_records (topic, "partition", "offset", appended_us, key, value) '
-    "VALUES (?, ?, ?, ?, ?, ?)"
+    'INSERT INTO log_records (topic, "partition", "offset", appended_us, key, value, traceparent) '
+    "VALUES (?, ?, ?, ?, ?, ?, ?)"
 )
 _table = log_records.c
+_READ = [_table[name] for name in Record.__struct_fields__]
 
 
 class _Call:
@@ -194,7 +195,7 @@ class EmbeddedLog:
             for message in call.messages:
                 place = (call.topic, self._partition_of(message))
                 offset, appended_us = heads.get(place) or await self._head(connection, *place, now_us)
-                rows.append((*place, offset, appended_us, message.key, message.value))
+                rows.append((*place, offset, appended_us, message.key, message.value, message.traceparent))
                 heads[place] = (offset + 1, appended_us)
         return rows
 
@@ -225,7 +226,7 @@ class EmbeddedLog:
     async def records(self, topic: str, partition: int, offset: int, count_max: int) -> list[Record]:
         """Up to `count_max` records from `offset` on, or the first ones kept after it."""
         query = (
-            select(_table.partition, _table.offset, _table.appended_us, _table.key, _table.value)
+            select(*_READ)
             .where(_table.topic == topic, _table.partition == partition, _table.offset >= offset)
             .order_by(_table.offset)
             .limit(count_max)
@@ -278,6 +279,7 @@ def _record(row: RowMapping) -> Record:
         appended_us=row["appended_us"],
         key=row["key"],
         value=row["value"],
+        traceparent=row["traceparent"],
     )
 
 

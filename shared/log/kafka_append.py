@@ -14,6 +14,7 @@ from functools import partial
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
+from shared import tracing
 from shared.clock import Clock
 from shared.errors import LogUnavailable, PermanentError
 from shared.log import Message
@@ -26,6 +27,8 @@ MESSAGE_BYTES_MAX = 1_000_000
 """Just under the broker's usual `message.max.bytes`: it would refuse a larger one, and all beside it."""
 CONNECT_SECONDS = 5.0
 RECONNECT_EVERY_SECONDS = 1.0
+
+_NO_HEADERS: list[tuple[str, bytes]] = []  # one for all, for this is asked of every record there is
 
 
 class _Call:
@@ -229,7 +232,11 @@ class Appender:
         while lane.waiting:
             call, message = lane.waiting[0]
             if not call.acknowledgement.done():  # else its caller has given up: no need to send it
-                if batch.append(timestamp=timestamp_ms, key=message.key, value=message.value) is None:
+                headers = _NO_HEADERS if message.traceparent is None else _headers_of(message.traceparent)
+                taken = batch.append(
+                    timestamp=timestamp_ms, key=message.key, value=message.value, headers=headers
+                )
+                if taken is None:
                     break  # full; the next one goes when this one has arrived
                 lane.in_flight.append(call)
             lane.waiting.popleft()
@@ -261,6 +268,10 @@ class Appender:
         if self._broken is None:
             self._broken = LogUnavailable(f"Kafka did not acknowledge: {cause(error)}")
             self._wake.set()
+
+
+def _headers_of(traceparent: str) -> list[tuple[str, bytes]]:
+    return [(tracing.HEADER, traceparent.encode())]
 
 
 def _refuse_too_large(messages: Sequence[Message]) -> None:

@@ -3,9 +3,11 @@
 import asyncio
 from collections.abc import Awaitable, Iterable, Mapping, Sequence
 
+import msgspec
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 
+from shared import tracing
 from shared.errors import LogUnavailable, OffsetOutOfRange, SetupError, Unreadable
 from shared.log import Record
 from shared.log.aiokafka_inside import abandon_consumer, is_dead, start_consumer, stop_consumer
@@ -119,7 +121,8 @@ class KafkaConsumer:
             # By the producers' clocks a customer could be accused by whoever's clock runs ahead.
             raise SetupError(f"{self._topic} does not have message.timestamp.type=LogAppendTime any more")
         self._next[found[0].partition] = found[-1].offset + 1
-        return [_record(record) for record in found]
+        read = _traced_record if tracing.is_on() else _record
+        return [read(record) for record in found]
 
     # Reading
 
@@ -225,3 +228,9 @@ def _record(record: ConsumerRecord) -> Record:
         key=record.key,
         value=b"" if record.value is None else record.value,
     )
+
+
+def _traced_record(record: ConsumerRecord) -> Record:
+    found = (value for name, value in record.headers if name == tracing.HEADER)
+    traceparent = next(found, b"").decode("ascii", "replace") or None
+    return msgspec.structs.replace(_record(record), traceparent=traceparent)

@@ -11,7 +11,13 @@ from typing import Any
 import msgspec
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-from aiokafka.errors import KafkaError, NoError, TopicAlreadyExistsError, for_code
+from aiokafka.errors import (
+    KafkaError,
+    NoError,
+    TopicAlreadyExistsError,
+    UnknownTopicOrPartitionError,
+    for_code,
+)
 
 from shared.errors import ConfigError, LogUnavailable, SetupError
 from shared.events import TOPIC_DEAD_LETTERS, TOPIC_EVENTS, TOPIC_TRIGGERS
@@ -159,13 +165,17 @@ def _new_topic(plan: TopicPlan) -> NewTopic:
 
 
 async def _found(admin: AIOKafkaAdminClient, names: Sequence[str]) -> dict[str, TopicFound]:
-    """The topics as they are; a new one takes a moment until every broker knows it."""
+    """The topics as they are; a new one takes a moment until every broker knows it, and any may be asked."""
+    found: dict[str, TopicFound] = {}
     for _ in range(LOOKS_MAX):
         counts = await _counts(admin)
-        if all(name in counts for name in names):
-            return {name: await _topic(admin, name, *counts[name]) for name in names}
+        for name in counts.keys() & set(names) - found.keys():
+            if (topic := await _topic(admin, name, *counts[name])) is not None:
+                found[name] = topic
+        if len(found) == len(names):
+            return found
         await asyncio.sleep(LOOK_EVERY_SECONDS)
-    missing = ", ".join(name for name in names if name not in counts)
+    missing = ", ".join(name for name in names if name not in found)
     raise SetupError(
         f"the cluster does not show the topics {missing}: is this user allowed to describe them?"
     )
@@ -173,9 +183,12 @@ async def _found(admin: AIOKafkaAdminClient, names: Sequence[str]) -> dict[str, 
 
 async def _topic(
     admin: AIOKafkaAdminClient, name: str, partition_count: int, replication_factor: int
-) -> TopicFound:
+) -> TopicFound | None:
+    """None where the broker that was asked does not know it yet."""
     answers = await admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, name)])
     [(code, message, _, _, entries)] = [resource for answer in answers for resource in answer.resources]
+    if for_code(code) is UnknownTopicOrPartitionError:
+        return None
     if for_code(code) is not NoError:
         raise SetupError(
             f"the settings of topic {name} cannot be read: {message or for_code(code).description}"

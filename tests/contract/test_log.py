@@ -23,6 +23,7 @@ from shared.schema import log_records, metadata
 from shared.settings import Settings
 from tests.begun import begun
 from tests.servers.base import free_port
+from tests.traces import REQUEST, traced
 
 PARTITIONS = 4
 STARTED_AT = datetime(2026, 3, 2, 9, tzinfo=UTC)
@@ -200,6 +201,18 @@ async def test_key_and_value_come_back_byte_for_byte(seam: Seam, log: Log) -> No
     consumer.seek(0, 0)
     found = (await _read(consumer, len(sent)))[0]
     assert [(record.key, record.value) for record in found] == [(m.key, m.value) for m in sent]
+
+
+async def test_the_context_of_what_asked_for_a_record_comes_back_while_traces_are_made(
+    seam: Seam, log: Log
+) -> None:
+    sent = [Message(value=b"%d" % n, partition=0, traceparent=(None, REQUEST)[n]) for n in range(2)]
+    await log.append(seam.topic, sent)
+    with traced():
+        consumer = await _member(log, seam.topic)
+        consumer.seek(0, 0)
+        found = (await _read(consumer, 2))[0]
+    assert [record.traceparent for record in found] == [None, REQUEST]
 
 
 async def test_a_key_stays_in_one_partition_whoever_appends(seam: Seam, log: Log) -> None:

@@ -46,6 +46,7 @@ class MemoryStorage:
                 appended_us=max(now_us, newest_us),
                 key=message.key,
                 value=message.value,
+                traceparent=message.traceparent,
             )
         )
 

@@ -12,6 +12,7 @@ import pytest
 from tests.faults.place import DistributedPlace, EmbeddedPlace, Place
 from tests.servers import KafkaServer, PostgresServer, find_kafka, find_postgres
 from tests.servers.base import free_port
+from tests.servers.cluster import KafkaCluster, find_cluster
 from tests.servers.fixtures import until_closed
 from tests.servers.proxy import Proxy
 
@@ -77,7 +78,7 @@ def postgres_server() -> Iterator[PostgresServer]:
 
 @asynccontextmanager
 async def distributed_place(
-    directory: Path, broker: KafkaServer, server: PostgresServer, *arguments: Any, **more: Any
+    directory: Path, broker: KafkaServer | KafkaCluster, server: PostgresServer, *arguments: Any, **more: Any
 ) -> AsyncIterator[DistributedPlace]:
     """Topics and a database of its own, removed at the end."""
     url = await server.create_database()
@@ -112,6 +113,21 @@ async def open_distributed(
             )
 
         yield open_one
+
+
+@pytest.fixture
+def cluster() -> Iterator[KafkaCluster]:
+    """Three brokers of this test's own."""
+    yield from until_closed(find_cluster)
+
+
+@pytest.fixture
+async def replicated_place(
+    tmp_path: Path, cluster: KafkaCluster, postgres_server: PostgresServer
+) -> AsyncIterator[DistributedPlace]:
+    """On three brokers, each of which has every record."""
+    async with distributed_place(tmp_path / "place", cluster, postgres_server, copies=3) as place:
+        yield place
 
 
 @pytest.fixture(params=["embedded", "distributed"])

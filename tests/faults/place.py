@@ -325,9 +325,17 @@ class DistributedPlace(Place):
     shape = "distributed"
 
     def __init__(
-        self, directory: Path, kafka: str, postgres: str, section: Mapping[str, Any] = SECTION, **more: Any
+        self,
+        directory: Path,
+        kafka: str,
+        postgres: str,
+        section: Mapping[str, Any] = SECTION,
+        *,
+        copies: int = 1,
+        **more: Any,
     ) -> None:
         super().__init__(directory, section, **more)
+        self._topics = {"KAFKA_PARTITIONS": str(PARTITIONS), "KAFKA_REPLICATION_FACTOR": str(copies)}
         self.bootstrap_servers = self._kafka = kafka
         self.database_url = self._postgres = postgres
         self.prefix = f"{uuid4().hex[:12]}."
@@ -339,7 +347,7 @@ class DistributedPlace(Place):
 
     async def __aenter__(self) -> Self:
         connection = KafkaConnection(bootstrap_servers=self._kafka)
-        settings = Settings.model_validate({"KAFKA_PARTITIONS": PARTITIONS})
+        settings = Settings.model_validate(self._topics)
         plans = [topic_plan(name, settings) for name in TOPICS]
         await ensure_topics(connection, [_renamed(plan, self.prefix) for plan in plans])
         self._stack.push_async_callback(self._remove_topics)
@@ -354,7 +362,7 @@ class DistributedPlace(Place):
             **super().environment(),
             "DATABASE_URL": self.database_url,
             "KAFKA_BOOTSTRAP_SERVERS": self.bootstrap_servers,
-            "KAFKA_PARTITIONS": str(PARTITIONS),
+            **self._topics,
         }
 
     async def ends(self) -> dict[int, int]:

@@ -7,10 +7,11 @@ from typing import TypeVar
 import pytest
 
 from tests.servers.base import Missing
+from tests.servers.cluster import KafkaCluster
 from tests.servers.kafka import KafkaServer
 from tests.servers.postgres import PostgresServer
 
-ServerT = TypeVar("ServerT", KafkaServer, PostgresServer)
+ServerT = TypeVar("ServerT", KafkaServer, KafkaCluster, PostgresServer)
 
 
 def until_closed(find: Callable[[], ServerT]) -> Iterator[ServerT]:

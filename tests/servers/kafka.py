@@ -81,15 +81,21 @@ class KafkaServer:
 
 
 class LocalKafka:
-    """Apache Kafka from its jars, in a directory of its own."""
+    """Apache Kafka from its jars, in a directory of its own; one of several where `controller_ports` are."""
 
     def __init__(
-        self, port: int, properties: Mapping[str, str] | None = None, format_options: Sequence[str] = ()
+        self,
+        port: int,
+        properties: Mapping[str, str] | None = None,
+        format_options: Sequence[str] = (),
+        *,
+        node_id: int = 1,
+        controller_ports: Sequence[int] = (),
     ) -> None:
         self._java = java()
         self._classpath = f"{kafka_jars()}/*"
         self.directory = Path(tempfile.mkdtemp(prefix="usage-triggers-kafka-"))
-        self._write_configuration(port, properties or {})
+        self._write_configuration(port, properties or {}, node_id, controller_ports or [free_port()])
         self._process = LocalProcess(
             self._command("kafka.Kafka", str(self.directory / "server.properties")),
             output=self.directory / "server.log",
@@ -123,12 +129,15 @@ class LocalKafka:
         options = [_HEAP, "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Djava.awt.headless=true"]
         return [self._java, *options, *_LOGGING, "-cp", self._classpath, main, *arguments]
 
-    def _write_configuration(self, port: int, properties: Mapping[str, str]) -> None:
-        controller_port = free_port()
+    def _write_configuration(
+        self, port: int, properties: Mapping[str, str], node_id: int, controller_ports: Sequence[int]
+    ) -> None:
+        controller_port = controller_ports[node_id - 1]
+        voters = [f"{number}@127.0.0.1:{port}" for number, port in enumerate(controller_ports, 1)]
         settings = {
             "process.roles": "broker,controller",
-            "node.id": "1",
-            "controller.quorum.voters": f"1@127.0.0.1:{controller_port}",
+            "node.id": str(node_id),
+            "controller.quorum.voters": ",".join(voters),
             "controller.listener.names": "CONTROLLER",
             "listeners": f"PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}",
             "advertised.listeners": f"PLAINTEXT://127.0.0.1:{port}",

@@ -109,6 +109,7 @@ class Broker:
                     appended_us=max(now_us, newest_us),
                     key=message.key,
                     value=message.value,
+                    traceparent=message.traceparent,
                 )
             )
         self._news.pop(topic, asyncio.Event()).set()

@@ -2,11 +2,16 @@
 
 import asyncio
 from collections.abc import Mapping
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin.config_resource import ConfigResource
+from aiokafka.errors import UnknownTopicOrPartitionError
 
 from shared.errors import ConfigError, LogUnavailable, SetupError
+from shared.log import topics
 from shared.log.kafka_connection import KafkaConnection
 from shared.log.topics import TOPICS, TopicFound, ensure_topics, problems, topic_plan
 from shared.settings import Settings
@@ -97,6 +102,45 @@ async def test_the_three_topics_are_made_once_however_many_start_at_once(connect
     described = {topic["topic"]: len(topic["partitions"]) for topic in await admin.describe_topics()}
     await admin.close()
     assert {name: described.get(name) for name in TOPICS} == dict.fromkeys(TOPICS, 3)
+
+
+async def test_a_broker_that_does_not_know_a_new_topic_yet_is_asked_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Metadata comes from any broker, and so do settings: the second may be behind the first."""
+    monkeypatch.setattr(topics, "LOOK_EVERY_SECONDS", 0)
+    asked = _Admin(unknown_count=2)
+    found = await topics._found(cast(AIOKafkaAdminClient, asked), ["new", "old"])
+    assert found == {
+        name: TopicFound(partition_count=1, replication_factor=1, settings={"retention.ms": "1"})
+        for name in ("new", "old")
+    }
+    assert asked.asked_for == ["new", "new", "new"]
+
+
+async def test_a_topic_that_no_broker_comes_to_know_is_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(topics, "LOOK_EVERY_SECONDS", 0)
+    with pytest.raises(SetupError, match="does not show the topics new: is this user allowed"):
+        await topics._found(cast(AIOKafkaAdminClient, _Admin(unknown_count=1000)), ["new", "old"])
+
+
+class _Admin:
+    """Of a cluster that shows both topics, of which the broker asked for settings knows `new` later."""
+
+    def __init__(self, *, unknown_count: int) -> None:
+        self.asked_for: list[str] = []
+        self._unknown_count = unknown_count
+
+    async def describe_topics(self) -> list[dict[str, Any]]:
+        return [{"topic": name, "partitions": [{"replicas": [1]}]} for name in ("new", "old")]
+
+    async def describe_configs(self, resources: list[ConfigResource]) -> list[SimpleNamespace]:
+        [resource] = resources
+        code = 0
+        if resource.name == "new":
+            self.asked_for.append("new")
+            code = UnknownTopicOrPartitionError.errno * (len(self.asked_for) <= self._unknown_count)
+        return [SimpleNamespace(resources=[(code, None, 2, resource.name, [("retention.ms", "1")])])]
 
 
 @pytest.mark.kafka
