@@ -1,6 +1,6 @@
 """Ingest's own route, native events in batches, against a bare ASGI app that makes the same records.
 
-    python -m bench.ingest_route [--batch 500] [--requests 60] [--rounds 15]
+    python -m bench.ingest_route [--batch 500] [--requests 20] [--rounds 40]
 
 Both get the same bytes without a network, and give their records to a log that only counts. The bare one
 decodes with msgspec, dates, encodes and answers: no key, no limits, no checks, no rejection, no metrics.
@@ -73,8 +73,8 @@ class BareApp:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--batch", type=int, default=500)
-    parser.add_argument("--requests", type=int, default=60)
-    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--requests", type=int, default=20, help="in each round")
+    parser.add_argument("--rounds", type=int, default=40)
     given = parser.parse_args()
     asyncio.run(_measure(given.batch, given.requests, given.rounds))
 

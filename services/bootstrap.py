@@ -112,10 +112,12 @@ def assemble(base: Foundations, services: Collection[Service] = SERVICES) -> Ass
         summary="Usage events in, a call task out on the very day a customer stops using the product.",
         docs_url=None,
         redoc_url=None,
+        # FastAPI's own spans and counters are not used, and to ask whether they are costs every request.
+        telemetry={"tracing": False, "metrics": False, "logs": False},
     )
     install_errors(app)
-    app.add_middleware(Shortcut, routes=[route for router in routers for route in router.routes], like=app)
     app.add_middleware(LimitBodies)
+    app.add_middleware(Shortcut, routes=[route for router in routers for route in router.routes], like=app)
     app.add_middleware(RequestMetrics)
     if tracing.is_on():
         app.add_middleware(TracedRequests)

@@ -99,23 +99,25 @@ async def _discard_declared(request: Request, bytes_max: int) -> None:
 
 
 async def _inflated(stream: AsyncIterator[bytes], bytes_max: int) -> bytes:
-    body = bytearray()
+    first, more = b"", bytearray()  # Nearly every body comes in one piece, and that one is never copied.
     gunzip: _Gunzip | None = None
     received_count = 0
     async for chunk in stream:
         received_count += len(chunk)
         if received_count > bytes_max:
             raise _too_large(bytes_max)
-        if gunzip is None:
-            body += chunk
-            if body[:2] == _GZIP_MAGIC:
-                gunzip, compressed, body = _Gunzip(bytes_max), bytes(body), bytearray()
-                body += gunzip.feed(compressed)
+        if gunzip is not None:
+            more += gunzip.feed(chunk)
+        elif len(first) >= len(_GZIP_MAGIC):
+            more += chunk
         else:
-            body += gunzip.feed(chunk)
+            first += chunk
+            if first.startswith(_GZIP_MAGIC):
+                gunzip = _Gunzip(bytes_max)
+                first, more = b"", bytearray(gunzip.feed(first))
     if gunzip is not None:
         gunzip.finish()
-    return bytes(body)
+    return first + more if more else first
 
 
 class _Gunzip:

@@ -5,7 +5,6 @@ from typing import Any
 
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
-from starlette.middleware.exceptions import ExceptionMiddleware
 from starlette.requests import Request
 from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -22,7 +21,8 @@ class Shortcut:
     """ASGI middleware: a POST to the fixed path of a `BytesRoute` goes straight to its endpoint.
 
     FastAPI asks every route in turn, which is half of the time of a small request. Errors are answered as
-    they are everywhere; whatever else is asked of these paths goes the usual way.
+    they are everywhere; whatever else is asked of these paths goes the usual way. What stands further in,
+    bounds of bodies for one, is passed by: `read_body` has its own.
     """
 
     def __init__(self, app: ASGIApp, *, routes: Iterable[BaseRoute], like: FastAPI) -> None:
@@ -33,8 +33,8 @@ class Shortcut:
             if isinstance(route, BytesRoute) and route.methods == {"POST"} and "{" not in route.path
         }
         # What is nobody's fault but ours is for the outermost middleware, as it is for FastAPI's own routes.
-        handlers = {kind: answer for kind, answer in like.exception_handlers.items() if kind is not Exception}
-        self._answered = ExceptionMiddleware(_answer, handlers=handlers)
+        self._answers: dict[Any, Callable[[Request, Exception], Any]] = dict(like.exception_handlers)
+        self._answers.pop(Exception, None)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         is_post = scope["type"] == "http" and scope["method"] == "POST"
@@ -43,9 +43,16 @@ class Shortcut:
             await self._app(scope, receive, send)
             return
         scope["route"] = route
-        await self._answered(scope, receive, send)
+        request = Request(scope, receive, send)
+        try:
+            response = await route.endpoint(request)
+        except Exception as error:
+            response = await self._answer_to(error)(request, error)
+        await response(scope, receive, send)
 
-
-async def _answer(scope: Scope, receive: Receive, send: Send) -> None:
-    response = await scope["route"].endpoint(Request(scope, receive, send))
-    await response(scope, receive, send)
+    def _answer_to(self, error: Exception) -> Callable[[Request, Exception], Any]:
+        """What answers such an error; raises it again where nothing does."""
+        for kind in type(error).__mro__:
+            if kind in self._answers:
+                return self._answers[kind]
+        raise error

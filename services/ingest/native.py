@@ -19,7 +19,7 @@ from services.ingest.limits import (
     check_nesting,
     instant_us,
 )
-from services.ingest.plain import MakeId, Plain, plain_recorder, read_plain
+from services.ingest.plain import MakeId, Plain, plain_records, read_plain
 from shared.errors import InvalidInput
 from shared.events import Event
 from shared.log import Message
@@ -73,15 +73,24 @@ def parse_one(payload: bytes, terms: Terms, make_id: MakeId) -> Event:
 
 
 def _batch_of_plain(plains: Sequence[Plain], body: bytes, terms: Terms, make_id: MakeId) -> Batch:
-    messages: list[Message] = []
     rejected: list[Rejection] = []
-    record = plain_recorder(terms, make_id, are_printable=are_surely_printable(body))
-    for index, plain in enumerate(plains):
-        message = record(plain)
+
+    def look_closer(index: int, plain: Plain) -> Message | None:
         try:
-            messages.append(message or event_record(_to_event(_any(plain), terms, make_id)))
+            return event_record(_to_event(_any(plain), terms, make_id))
         except InvalidInput as error:
             rejected.append(reject(index, error, msgspec.json.encode(plain), plain.customer_id))
+            return None
+
+    are_printable = are_surely_printable(body)
+    messages = plain_records(
+        plains,
+        terms,
+        make_id,
+        look_closer,
+        are_printable=are_printable,
+        are_trimmed=are_printable and b" " not in body,
+    )
     return Batch(messages=messages, rejected=rejected)
 
 

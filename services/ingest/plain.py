@@ -12,12 +12,15 @@ from typing import Annotated
 import msgspec
 
 from services.ingest.json_items import read_all
-from services.ingest.limits import EVENT_BYTES_MAX, NAME_CHARS_MAX, Terms, are_plain
+from services.ingest.limits import EVENT_BYTES_MAX, NAME_CHARS_MAX, Terms
 from shared.clock import EPOCH
 from shared.events import Event, encode, record_key
 from shared.log import Message
 
 MakeId = Callable[[], str]
+LookCloser = Callable[[int, "Plain"], Message | None]
+"""What is made of the event at this place after all; None where nothing can be."""
+
 Text = Annotated[str, msgspec.Meta(max_length=NAME_CHARS_MAX)]
 
 
@@ -43,47 +46,54 @@ def read_plain(body: bytes) -> Sequence[Plain] | None:
     return read_all(body, _many, _one)
 
 
-def plain_recorder(
-    terms: Terms, make_id: MakeId, *, are_printable: bool
-) -> Callable[[Plain], Message | None]:
-    """What makes the record of a plain event; None for one that wants a closer look.
+def plain_records(
+    plains: Sequence[Plain],
+    terms: Terms,
+    make_id: MakeId,
+    look_closer: LookCloser,
+    *,
+    are_printable: bool,
+    are_trimmed: bool,
+) -> list[Message]:
+    """The records of plain events in their order; `look_closer` has the word on one that is not so plain.
 
-    `are_printable`: that no text has control characters is known already.
+    `are_printable`: that no text has control characters is known already; `are_trimmed`: nor blanks at its
+    ends, and nothing else to clean.
     """
     product, now_us, oldest_us, backfill = terms.product, terms.now_us, terms.oldest_us, terms.backfill
-
-    def record(plain: Plain) -> Message | None:
+    key_start = record_key(product, "")  # A key ends with the customer's id.
+    messages: list[Message] = []
+    for index, plain in enumerate(plains):
         customer_id, event_id, event, user_id = plain.customer_id, plain.event_id, plain.event, plain.user_id
-        if are_printable:
-            is_clean = (
-                customer_id.strip() == customer_id
-                and event_id.strip() == event_id
-                and event.strip() == event
-                and user_id.strip() == user_id
-            )
-        else:
-            is_clean = are_plain(customer_id, event_id, event, user_id)
+        is_clean = are_trimmed or (
+            customer_id.strip() == customer_id
+            and event_id.strip() == event_id
+            and event.strip() == event
+            and user_id.strip() == user_id
+            and (are_printable or f"{customer_id}{event_id}{event}{user_id}".isprintable())
+        )
         occurred_us = now_us
         if plain.occurred_at is not None:
             since = plain.occurred_at - EPOCH
             occurred_us = (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
-        if not is_clean or not oldest_us <= occurred_us <= now_us:
-            return None
-        value = encode(
-            Event(
-                product=product,
-                customer_id=customer_id,
-                event_id=event_id or make_id(),
-                event=event or "used",
-                occurred_us=occurred_us,
-                received_us=now_us,
-                user_id=user_id or None,
-                properties=plain.properties,
-                backfill=backfill,
+        if is_clean and oldest_us <= occurred_us <= now_us:
+            value = encode(
+                Event(
+                    product=product,
+                    customer_id=customer_id,
+                    event_id=event_id or make_id(),
+                    event=event or "used",
+                    occurred_us=occurred_us,
+                    received_us=now_us,
+                    user_id=user_id or None,
+                    properties=plain.properties,
+                    backfill=backfill,
+                )
             )
-        )
-        if len(value) > EVENT_BYTES_MAX:
-            return None
-        return Message(value=value, key=record_key(product, customer_id))
-
-    return record
+            if len(value) <= EVENT_BYTES_MAX:
+                messages.append(Message(value=value, key=key_start + customer_id.encode()))
+                continue
+        message = look_closer(index, plain)
+        if message is not None:
+            messages.append(message)
+    return messages
