@@ -18,8 +18,8 @@ def demo(
     A reservation service's customers, their usage going on, stops turning into calls. Everything
     happens in a throw-away directory, on a clock of its own.
     """
+    from services.commands.demonstration.show import show
     from services.commands.surroundings import read_settings
-    from services.demo.show import show
     from services.serving import bind
     from shared.clock import SystemClock
     from shared.telemetry import configure_logging

@@ -2,10 +2,16 @@
 
 from datetime import date, datetime, timedelta
 
-from services.demo.clock import FastClock
-from services.demo.restaurants import HABIT_DAYS, NEW_COUNT, STOPS_FIRST_DAYS, Restaurant, restaurants
-from services.demo.show import demo_config
-from services.demo.usage import uses_on
+from services.commands.demonstration.clock import FastClock
+from services.commands.demonstration.restaurants import (
+    HABIT_DAYS,
+    NEW_COUNT,
+    STOPS_FIRST_DAYS,
+    Restaurant,
+    restaurants,
+)
+from services.commands.demonstration.show import demo_config
+from services.commands.demonstration.usage import uses_on
 from shared.clock import ManualClock
 
 FIRST_ON, LIVE_ON = date(2026, 6, 1), date(2026, 11, 1)

@@ -11,11 +11,11 @@ from pathlib import Path
 import httpx
 
 from services.bootstrap import Assembly, Foundations, assemble
+from services.commands.demonstration.clock import SECOND_US, FastClock
+from services.commands.demonstration.colleagues import Colleagues
+from services.commands.demonstration.stage import Stage, first_moment
+from services.commands.demonstration.telling import Telling
 from services.commands.remote import Remote
-from services.demo.clock import SECOND_US, FastClock
-from services.demo.colleagues import Colleagues
-from services.demo.stage import Stage, first_moment
-from services.demo.telling import Telling
 from services.foundations import embedded
 from services.serving import serve, url_of
 from shared.clock import Clock, from_us, to_us
@@ -39,7 +39,9 @@ Say = Callable[[str], None]
 
 def demo_config() -> Config:
     """The demo's own configuration file."""
-    text = files("services.demo").joinpath("usage-triggers.yaml").read_text(encoding="utf-8")
+    text = (
+        files("services.commands.demonstration").joinpath("usage-triggers.yaml").read_text(encoding="utf-8")
+    )
     return parse_config(text, name="usage-triggers.yaml", environ={})
 
 

@@ -7,9 +7,9 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
+from services.commands.demonstration.restaurants import Restaurant, restaurants
+from services.commands.demonstration.usage import ZONE, Use, uses_on
 from services.commands.remote import Remote
-from services.demo.restaurants import Restaurant, restaurants
-from services.demo.usage import ZONE, Use, uses_on
 from shared.clock import Clock, from_us, rfc3339
 
 HISTORY_DAYS = 150

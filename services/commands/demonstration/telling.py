@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from datetime import date, datetime
 from zoneinfo import ZoneInfo
 
-from services.demo.usage import ZONE
+from services.commands.demonstration.usage import ZONE
 from shared.clock import Clock, from_us
 from shared.config import CsmSection
 from shared.events import TOPIC_TRIGGERS

@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
-from services.demo.restaurants import Restaurant
+from services.commands.demonstration.restaurants import Restaurant
 from shared.clock import to_us
 
 ZONE = "Asia/Tokyo"
