@@ -1,7 +1,7 @@
 # Every target does its own set-up: on a fresh machine only Python 3.11 or later is needed.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo image deploy-tools test test-containers test-faults test-simulation simulate check fmt generated lock clean
+.PHONY: help setup run demo image deploy-tools test test-containers test-faults test-simulation simulate bench check fmt generated lock clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -21,8 +21,8 @@ LOCK_ARGS := --quiet --universal --python-version 3.11 --generate-hashes --no-em
 
 help: ## explain every target
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-24s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
-	@for bench in $$(grep -l __main__ bench/*.py); do \
-		name=$$(basename $$bench .py | tr _ -); printf "  make %-24s %s\n" "bench-$$name" "$$(sed -n '1s/"""//gp' $$bench)"; done
+	@for bench in $$(grep -ls __main__ bench/[a-z]*.py bench/*/__main__.py); do \
+		name=$$(echo $$bench | sed 's:^bench/::; s:/__main__::; s:\.py$$::' | tr _ -); printf "  make %-24s %s\n" "bench-$$name" "$$(sed -n '1s/"""//gp' $$bench)"; done
 
 setup: $(READY) ## make .venv with the usage-triggers command, from locked dependencies
 
@@ -91,6 +91,9 @@ check: $(READY) ## style, types and the direction of imports
 fmt: $(READY) ## format the code
 	@$(BIN)/ruff check --fix --quiet .
 	@$(BIN)/ruff format .
+
+bench: $(READY) ## all benches on a quiet machine, and docs/performance.md made of them (about 20 minutes)
+	@$(BIN)/python -m bench
 
 bench-%: $(READY)
 	@$(BIN)/python -m bench.$(subst -,_,$*)

@@ -9,7 +9,6 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, MutableMapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from statistics import median
 from tempfile import TemporaryDirectory
 from typing import Any
 from uuid import uuid4
@@ -124,12 +123,12 @@ async def cpu_seconds(app: ASGIApp, request: Posted, requests: int, expected: in
 
 async def in_turns(
     contestants: Mapping[str, Callable[[], Awaitable[float]]], rounds: int
-) -> dict[str, float]:
-    """Each one's median of `rounds`; they take turns, each round beginning with another one."""
+) -> dict[str, list[float]]:
+    """What each one took in each of `rounds`; they take turns, each round beginning with another one."""
     seconds: dict[str, list[float]] = {name: [] for name in contestants}
     names = list(contestants)
     for round_number in range(rounds):
         start = round_number % len(names)
         for name in names[start:] + names[:start]:
             seconds[name].append(await contestants[name]())
-    return {name: median(measured) for name, measured in seconds.items()}
+    return seconds

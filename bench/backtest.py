@@ -2,7 +2,8 @@
 
     python -m bench.backtest [--runs 5]
 
-Needs ../shared/data; where it is absent, as many customers and days are drawn from a seed.
+The histories are read from the folder named by USAGE_TRIGGERS_DATA, or from ../shared/data; where there
+are none, as many customers and days are drawn from a seed.
 """
 
 import argparse
@@ -18,8 +19,10 @@ import time
 from collections.abc import Callable
 from datetime import date, timedelta
 from pathlib import Path
-from statistics import median
 
+from bench.data import DATA
+from bench.record import conclude, result
+from bench.result import Figure, Result, compare, rate
 from services.commands.histories import History, read_history
 from services.commands.tables import Rejections
 from services.evaluator.core.rules import compile_product
@@ -27,11 +30,10 @@ from services.evaluator.replay import replay_customer
 from shared.config import DEFAULT_PRODUCT, default_config
 from shared.events import Profile
 
-DATA = Path(__file__).parents[1].parent / "shared" / "data"
 CUSTOMER_COUNT, DAY_COUNT = 401, 478
 
 
-def main() -> None:
+def main() -> Result:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=int, default=5)
     runs = parser.parse_args().runs
@@ -39,14 +41,18 @@ def main() -> None:
         events, customers, name = _files(Path(directory))
         with contextlib.redirect_stderr(io.StringIO()):
             history = read_history(str(events), customers, DEFAULT_PRODUCT, Rejections(print))
-        bare = median(_seconds(lambda: _bare_loop(history)) for _ in range(runs))
-        core = median(_seconds(lambda: _core(history)) for _ in range(runs))
-        whole = median(_seconds(lambda: _command(events, customers)) for _ in range(runs))
-    count = history.use_count
-    print(f"{name}: {len(history.uses)} customers, {count:,} active days, median of {runs} runs")
-    print(f"pure core       {count / core:>12,.0f} active days/s   ({core:.3f} s)")
-    print(f"bare set loop   {count / bare:>12,.0f} active days/s   (ratio {bare / core:.3f})")
-    print(f"whole command   {whole:>12.2f} s, from start of the process to the summary")
+        bare = [_seconds(lambda: _bare_loop(history)) for _ in range(runs)]
+        seconds = [_seconds(lambda: _core(history)) for _ in range(runs)]
+        whole = [_seconds(lambda: _command(events, customers)) for _ in range(runs)]
+    core = rate("active days through the core", "days", history.use_count, seconds)
+    least = rate("each day into a set", "days", history.use_count, bare)
+    return result(
+        "backtest",
+        __doc__,
+        load=f"{name}: {len(history.uses)} customers, {history.use_count:,} active days, {runs} rounds",
+        figures=[core, least, Figure(name="the whole command", unit="s", values=tuple(whole))],
+        comparisons=[compare(core, least)],
+    )
 
 
 def _files(directory: Path) -> tuple[Path, str | None, str]:
@@ -98,4 +104,4 @@ def _seconds(work: Callable[[], None]) -> float:
 
 
 if __name__ == "__main__":
-    main()
+    conclude(main())

@@ -8,7 +8,6 @@ The histories are read from the folder named by USAGE_TRIGGERS_DATA, or from ../
 import argparse
 import csv
 import gzip
-import os
 import random
 import time
 import zlib
@@ -17,11 +16,11 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 from itertools import accumulate, pairwise
-from pathlib import Path
 from statistics import median
 
 import holidays as public_holidays
 
+from bench.data import DATA
 from services.evaluator.core.closings import learned_closed
 from services.evaluator.core.expectation import (
     combine,
@@ -30,7 +29,6 @@ from services.evaluator.core.expectation import (
 )
 from services.notifier.peers import common_cause, release_day
 
-DATA = Path(os.environ.get("USAGE_TRIGGERS_DATA", Path(__file__).parents[1] / "../shared/data"))
 HALF_SALT = "calls"
 DAYS_PER_YEAR = 365.25
 BINS = (0.0, 0.02, 0.05, 0.1, 0.3, 0.5, 0.7, 0.8, 0.9, 0.95, 0.967, 0.98, 0.99)

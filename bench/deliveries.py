@@ -20,10 +20,12 @@ from contextlib import contextmanager
 from datetime import date
 from multiprocessing.synchronize import Event as Flag
 from pathlib import Path
-from statistics import median, quantiles
+from statistics import quantiles
 
 import httpx
 
+from bench.record import conclude, result
+from bench.result import Figure, Result, compare, rate
 from services.notifier import store
 from services.notifier.folding import take_trigger
 from services.notifier.parts import NotifierParts
@@ -44,29 +46,40 @@ STOPS_AT_ONCE = 1000
 WAIT_SECONDS_MAX = 300.0
 
 
-def main() -> None:
+def main() -> Result:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--count", type=int, default=3000)
     parser.add_argument("--concurrency", type=int, default=10)
     parser.add_argument("--rounds", type=int, default=3)
     given = parser.parse_args()
     with _receiver(ANSWER) as url:
-        shares = [_round(url, given.count, given.concurrency) for _ in range(given.rounds)]
-    print(f"the sender reaches {median(shares):.2f} of a bare httpx loop (median of {given.rounds})")
+        rounds = [_round(url, given.count, given.concurrency) for _ in range(given.rounds)]
     with _receiver(SLACK_ANSWER) as url:
         seconds = asyncio.run(_slack(url))
-    print(
-        f"{STOPS_AT_ONCE} stops at once to Slack: median {median(seconds):.2f} s, "
-        f"99th percentile {quantiles(seconds, n=100)[98]:.2f} s"
+    bare = rate("bare httpx loop", "deliveries", given.count, [took for took, _ in rounds])
+    sender = rate("sender", "deliveries", given.count, [took for _, took in rounds])
+    slowest = Figure(
+        name=f"{STOPS_AT_ONCE:,} stops at once, at Slack, 99th percentile",
+        unit="s",
+        values=(quantiles(seconds, n=100)[98],),
+    )
+    return result(
+        "deliveries",
+        __doc__,
+        load=f"{given.count:,} deliveries, {given.concurrency} at once, {given.rounds} rounds",
+        figures=[sender, bare, slowest],
+        comparisons=[compare(sender, bare)],
+        parts=["httpx", "sqlalchemy"],
     )
 
 
-def _round(url: str, count: int, concurrency: int) -> float:
+def _round(url: str, count: int, concurrency: int) -> tuple[float, float]:
+    """Seconds of the bare loop and of the sender."""
     triggers = [_stop(n) for n in range(count)]
-    bare = count / asyncio.run(_bare(url, [encode_trigger(t) for t in triggers], concurrency))
-    ours = count / asyncio.run(_sender(_config(url, concurrency), triggers))
-    print(f"  bare {bare:,.0f} a second, sender {ours:,.0f} a second: {ours / bare:.2f}")
-    return ours / bare
+    bare = asyncio.run(_bare(url, [encode_trigger(t) for t in triggers], concurrency))
+    ours = asyncio.run(_sender(_config(url, concurrency), triggers))
+    print(f"  bare {count / bare:,.0f} a second, sender {count / ours:,.0f} a second", flush=True)
+    return bare, ours
 
 
 async def _bare(url: str, bodies: list[bytes], concurrency: int) -> float:
@@ -230,4 +243,4 @@ def _serve(listener: socket.socket, answer: bytes, stop: Flag) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    conclude(main())

@@ -14,9 +14,11 @@ from typing import Any
 import msgspec
 
 from bench.asgi import WARM_UP_REQUESTS, CountingLog, Posted, cpu_seconds, in_turns, ingest, post
+from bench.record import conclude, result
+from bench.result import Comparison, Figure, Result, Target, compare, rate
 from shared.clock import SystemClock, rfc3339
 
-TARGET = 0.5
+TARGET = Target(at_least=0.5)
 JSON = {"content-type": "application/json"}
 Fields = Mapping[str, Any]
 
@@ -82,26 +84,37 @@ def cloudevent(u: Fields) -> Fields:
     }
 
 
-def main() -> None:
+def main() -> Result:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--batch", type=int, default=100)
     parser.add_argument("--events", type=int, default=3_000, help="of each, in each round")
     parser.add_argument("--rounds", type=int, default=9)
     given = parser.parse_args()
-    asyncio.run(_measure(given.batch, given.events, given.rounds))
+    return asyncio.run(_measure(given.batch, given.events, given.rounds))
 
 
-async def _measure(batch: int, events: int, rounds: int) -> None:
+async def _measure(batch: int, events: int, rounds: int) -> Result:
     log = CountingLog()
+    figures: list[Figure] = []
+    comparisons: list[Comparison] = []
     async with ingest(log) as (app, key):
-        for title, requests in (
-            (f"batches of {batch}", _batches(batch, key)),
-            ("single events", _singles(key)),
-        ):
+        for title, requests in ((f"by {batch}", _batches(batch, key)), ("single", _singles(key))):
             seconds = await in_turns(
                 {request.name: await _contestant(app, log, request, events) for request in requests}, rounds
             )
-            _show(title, requests, seconds, events, rounds)
+            native, *others = (
+                rate(f"{name}, {title}", "events", events, took) for name, took in seconds.items()
+            )
+            figures += [native, *others]
+            comparisons += [compare(other, native, TARGET) for other in others]
+    return result(
+        "dialects",
+        __doc__,
+        load=f"{events:,} events of each in each of {rounds} rounds, CPU time",
+        figures=figures,
+        comparisons=comparisons,
+        parts=["fastapi", "msgspec"],
+    )
 
 
 async def _contestant(app: Any, log: CountingLog, request: Posted, events: int) -> Any:
@@ -110,17 +123,6 @@ async def _contestant(app: Any, log: CountingLog, request: Posted, events: int) 
         status = await post(app, request)
     assert log.record_count - before == WARM_UP_REQUESTS * request.event_count, request.name
     return lambda: cpu_seconds(app, request, events // request.event_count, status)
-
-
-def _show(title: str, requests: list[Posted], seconds: Mapping[str, float], events: int, rounds: int) -> None:
-    print(f"\n{title}, medians of {rounds} rounds, CPU time")
-    print(f"  {'':24} {'requests/s':>11} {'events/s':>11} {'of native':>10}")
-    for request in requests:
-        took = seconds[request.name]
-        ratio = seconds["native"] / took
-        verdict = "" if ratio >= TARGET else f"  misses {TARGET}"
-        per_second = events / request.event_count / took
-        print(f"  {request.name:24} {per_second:>11,.0f} {events / took:>11,.0f} {ratio:>10.2f}{verdict}")
 
 
 def _batches(count: int, key: str) -> list[Posted]:
@@ -176,4 +178,4 @@ def _posted(
 
 
 if __name__ == "__main__":
-    main()
+    conclude(main())

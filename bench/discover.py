@@ -10,12 +10,11 @@ Something: 85 % stay of those with 9 scouts in 28 days, 45 % of the others.
 import argparse
 import contextlib
 import io
-import os
 import random
 from collections import Counter
 from collections.abc import Iterator
-from pathlib import Path
 
+from bench.data import DATA
 from services.commands.discovery.cohort import Cohort, Uses, gather
 from services.commands.discovery.findings import BELIEVED_MAX, Finding, conclude, look
 from services.commands.discovery.odds import fisher
@@ -26,7 +25,6 @@ from services.commands.usage_rows import uses
 from shared.events import Profile
 from tests.cohorts import by_lot, drawn, planted
 
-DATA = Path(os.environ.get("USAGE_TRIGGERS_DATA", Path(__file__).parents[1] / "../shared/data"))
 STAYED_SHARE = 0.6
 
 

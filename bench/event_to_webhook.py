@@ -12,10 +12,12 @@ import asyncio
 import tempfile
 import time
 from pathlib import Path
-from statistics import median, quantiles
+from statistics import quantiles
 
 import httpx
 
+from bench.record import conclude, result
+from bench.result import Figure, Result, Target
 from services.bootstrap import assemble
 from services.foundations import embedded
 from services.serving import bind, serve, url_of
@@ -49,15 +51,28 @@ class Receiver:
         writer.close()
 
 
-def main() -> None:
+def main() -> Result:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=int, default=50)
     runs = parser.parse_args().runs
     took, bare = asyncio.run(_measure(runs))
     p95 = quantiles(took, n=20)[-1] if len(took) > 1 else took[0]
-    print(f"accepted event to the webhook's first byte, {runs} runs")
-    print(f"  median {1000 * median(took):.1f} ms, 95th percentile {1000 * p95:.1f} ms")
-    print(f"  a bare POST to the same receiver: median {1000 * median(bare):.1f} ms")
+    return result(
+        "event_to_webhook",
+        __doc__,
+        load=f"{runs} runs, one after the other",
+        figures=[
+            _milliseconds("accepted event to the first byte", took, Target(at_most=50)),
+            _milliseconds("the same, 95th percentile", [p95]),
+            _milliseconds("a bare POST to the same receiver", bare),
+        ],
+        parts=["fastapi", "httpx", "uvicorn"],
+    )
+
+
+def _milliseconds(name: str, seconds: list[float], target: Target | None = None) -> Figure:
+    values = tuple(1_000 * took for took in seconds)
+    return Figure(name=name, unit="ms", values=values, target=target)
 
 
 async def _measure(runs: int) -> tuple[list[float], list[float]]:
@@ -129,4 +144,4 @@ def _content_length(head: bytes) -> int:
 
 
 if __name__ == "__main__":
-    main()
+    conclude(main())

@@ -12,10 +12,12 @@ import tempfile
 import time
 from datetime import date, timedelta
 from pathlib import Path
-from statistics import median, quantiles
+from statistics import quantiles
 
 import httpx
 
+from bench.record import conclude, result
+from bench.result import Figure, Result
 from services.bootstrap import Foundations, assemble
 from services.foundations import embedded
 from services.notifier import store
@@ -36,18 +38,26 @@ Run = tuple[float, float]
 LIST = {"HX-Request": "true", "HX-Target": "list"}
 
 
-def main() -> None:
+def main() -> Result:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--tasks", type=int, default=5_000)
     parser.add_argument("--runs", type=int, default=40)
     given = parser.parse_args()
-    print(f"first byte with {given.tasks:,} open tasks, {given.runs} runs, milliseconds")
+    figures: list[Figure] = []
     for name, took in asyncio.run(_measure(given.tasks, given.runs)).items():
-        waited, worked = [run[0] for run in took], [run[1] for run in took]
-        print(
-            f"  {name:26} median {median(waited):6.1f}   95th percentile {quantiles(waited, n=20)[-1]:6.1f}"
-            f"   processor {median(worked):5.1f}"
-        )
+        waited, worked = tuple(run[0] for run in took), tuple(run[1] for run in took)
+        figures += [
+            Figure(name=f"{name}, first byte", unit="ms", values=waited),
+            Figure(name=f"{name}, 95th percentile", unit="ms", values=(quantiles(waited, n=20)[-1],)),
+            Figure(name=f"{name}, processor", unit="ms", values=worked),
+        ]
+    return result(
+        "inbox",
+        __doc__,
+        load=f"{given.tasks:,} open tasks, {given.runs} runs",
+        figures=figures,
+        parts=["fastapi", "jinja2", "sqlalchemy"],
+    )
 
 
 async def _measure(task_count: int, runs: int) -> dict[str, list[Run]]:
@@ -151,4 +161,4 @@ def _window(n: int) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    conclude(main())

@@ -15,12 +15,17 @@ import msgspec
 from starlette.types import Receive, Scope, Send
 
 from bench.asgi import PRODUCT, WARM_UP_REQUESTS, CountingLog, Posted, cpu_seconds, in_turns, ingest, post
+from bench.record import conclude, result
+from bench.result import Result, Target, compare, rate
 from shared.clock import EPOCH, SystemClock, rfc3339
 from shared.events import TOPIC_EVENTS, Event
 from shared.log import Message
 
 ACCEPTED = 202
-TARGET = 0.85
+TARGET = Target(
+    at_least=0.85,
+    why_missed="the bare app trims and bounds nothing, and has no middleware, key or metrics (decision 0024)",
+)
 
 
 class _Native(msgspec.Struct):
@@ -70,16 +75,16 @@ class BareApp:
         return Message(value=self._encode(event), key=f"{PRODUCT}/{native.customer_id}".encode())
 
 
-def main() -> None:
+def main() -> Result:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--batch", type=int, default=500)
     parser.add_argument("--requests", type=int, default=20, help="in each round")
     parser.add_argument("--rounds", type=int, default=40)
     given = parser.parse_args()
-    asyncio.run(_measure(given.batch, given.requests, given.rounds))
+    return asyncio.run(_measure(given.batch, given.requests, given.rounds))
 
 
-async def _measure(batch: int, requests: int, rounds: int) -> None:
+async def _measure(batch: int, requests: int, rounds: int) -> Result:
     log, bare_log = CountingLog(), CountingLog()
     bare = BareApp(bare_log)
     async with ingest(log) as (app, key):
@@ -95,11 +100,16 @@ async def _measure(batch: int, requests: int, rounds: int) -> None:
             },
             rounds,
         )
-    print(f"batches of {batch}, medians of {rounds} rounds of {requests} requests, CPU time")
-    for name, took in seconds.items():
-        print(f"  {name:8} {batch * requests / took:>10,.0f} events a second")
-    ratio = seconds["bare"] / seconds["ingest"]
-    print(f"  ratio    {ratio:>10.2f}   ({'reaches' if ratio >= TARGET else 'misses'} {TARGET})")
+    route = rate("ingest's route", "events", batch * requests, seconds["ingest"])
+    least = rate("bare ASGI app", "events", batch * requests, seconds["bare"])
+    return result(
+        "ingest_route",
+        __doc__,
+        load=f"batches of {batch}, {rounds} rounds of {requests} requests, CPU time",
+        figures=[route, least],
+        comparisons=[compare(route, least, TARGET)],
+        parts=["fastapi", "msgspec"],
+    )
 
 
 def native_batch(count: int, key: str) -> Posted:
@@ -129,4 +139,4 @@ def _comparable(log: CountingLog) -> list[tuple[bytes | None, Any]]:
 
 
 if __name__ == "__main__":
-    main()
+    conclude(main())

@@ -18,7 +18,9 @@ import asyncpg
 import msgspec
 import psutil
 
-from bench.on_kafka import PARTITIONS, opened_log, own_servers
+from bench.on_kafka import PARTITIONS, PARTS, opened_log, own_servers, server_versions
+from bench.record import conclude, result
+from bench.result import Figure, Result
 from deploy.migrations.upgrade import bring_up
 from services.evaluator import engine
 from services.evaluator.core.rules import Product, compile_product
@@ -43,6 +45,7 @@ NEW_CUSTOMERS = 20_000
 """They post again and again: a customer costs memory as long as it is seen, up to a bound of its own."""
 
 DAY = timedelta(days=1)
+MEBIBYTE = 1 << 20
 
 
 class Size(msgspec.Struct, frozen=True, kw_only=True):
@@ -62,7 +65,7 @@ class Seen(msgspec.Struct, kw_only=True):
     memory_peak: int = 0
 
 
-def main() -> None:
+def main() -> Result:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--customers", type=int, default=1_000_000)
     parser.add_argument("--silent", type=float, default=0.03)
@@ -70,10 +73,10 @@ def main() -> None:
     given = parser.parse_args()
     size = Size(customers=given.customers, silent=given.silent, events_a_second=given.events_a_second)
     with own_servers() as (kafka, postgres):
-        asyncio.run(_measure(kafka, postgres, size))
+        return asyncio.run(_measure(kafka, postgres, size))
 
 
-async def _measure(kafka: KafkaServer, postgres: PostgresServer, size: Size) -> None:
+async def _measure(kafka: KafkaServer, postgres: PostgresServer, size: Size) -> Result:
     async with _opened(kafka, postgres) as (log, database, url):
         deadline_us = await _seed(url, size)
         seen = Seen()
@@ -91,13 +94,20 @@ async def _measure(kafka: KafkaServer, postgres: PostgresServer, size: Size) -> 
             stop.set()
         stops, newcomers = await _outcome(url)
     expected = _silent_count(size)
-    print(
-        f"{size.customers:,} due at one instant, {expected:,} of them silent: settled in "
-        f"{seen.settled_seconds:.1f} s ({size.customers / seen.settled_seconds:,.0f}/s), {stops:,} stops; "
-        f"meanwhile {seen.posted:,} events of {newcomers:,} new customers; "
-        f"memory {seen.memory_first / 1e6:.0f} MB at first, {seen.memory_peak / 1e6:.0f} MB at most"
-    )
     assert stops == expected, f"{stops} stops, {expected} expected"
+    return result(
+        "midnight",
+        __doc__,
+        load=f"{size.customers:,} due at one instant, {expected:,} of them silent; "
+        f"meanwhile {seen.posted:,} events of {newcomers:,} new customers",
+        figures=[
+            Figure(name="all of them settled", unit="s", values=(seen.settled_seconds,)),
+            Figure(name="resident at first", unit="MiB", values=(seen.memory_first / MEBIBYTE,)),
+            Figure(name="resident at most", unit="MiB", values=(seen.memory_peak / MEBIBYTE,)),
+        ],
+        parts=PARTS,
+        versions=await server_versions(postgres),
+    )
 
 
 @asynccontextmanager
@@ -252,4 +262,4 @@ async def _wait(stop: asyncio.Event) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    conclude(main())

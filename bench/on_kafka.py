@@ -3,6 +3,8 @@
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, closing, contextmanager
 
+import asyncpg
+
 from services.evaluator.core.rules import Product, compile_product
 from services.evaluator.store import READER
 from shared import metrics
@@ -15,9 +17,12 @@ from shared.log.kafka_connection import KafkaConnection
 from shared.log.topics import TOPICS, ensure_topics, topic_plan
 from shared.settings import Settings
 from tests.servers import KafkaServer, PostgresServer, find_kafka, find_postgres
+from tests.servers.jars import KAFKA_VERSION
 
 PARTITIONS = 4
 DAY_US = 86_400_000_000
+PARTS = ("aiokafka", "asyncpg", "msgspec", "sqlalchemy")
+"""The packages whose versions count on real servers."""
 
 
 @contextmanager
@@ -38,6 +43,16 @@ async def opened_log(kafka: KafkaServer) -> AsyncIterator[KafkaLog]:
         yield log
     finally:
         await log.close()
+
+
+async def server_versions(postgres: PostgresServer) -> dict[str, str]:
+    """The versions of both servers."""
+    connection = await asyncpg.connect(postgres.url)
+    try:
+        said = await connection.fetchval("SHOW server_version")
+    finally:
+        await connection.close()
+    return {"Apache Kafka": KAFKA_VERSION, "PostgreSQL": said.split()[0]}
 
 
 def use(customer_id: str, number: int, occurred_us: int) -> Message:

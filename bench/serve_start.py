@@ -17,12 +17,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from statistics import median
 
 import httpx
 import psutil
 from sqlalchemy import insert
 
+from bench.record import conclude, result
+from bench.result import Figure, Result
 from deploy.migrations.upgrade import bring_up
 from services.evaluator import engine
 from services.evaluator.core.rules import compile_product
@@ -41,7 +42,7 @@ LOOK_EVERY_SECONDS = 0.01
 IDLE_SECONDS = 20.0
 
 
-def main() -> None:
+def main() -> Result:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--customers", type=int, default=100_000)
@@ -53,12 +54,21 @@ def main() -> None:
         full.mkdir()
         asyncio.run(_fill(full, given.customers))
         filled = [_start(full, idle_seconds=IDLE_SECONDS if run == 0 else 0.0) for run in range(given.runs)]
-    print(f"to the first 200 of /readyz, median of {given.runs} runs")
-    print(f"  new store                     {median(new):.2f} s")
-    print(f"  the same store again          {median(again):.2f} s")
-    print(f"  {given.customers:,} customers x {DAY_COUNT} days {median(s for s, _, _ in filled):.2f} s")
     _, ready, later = filled[0]
-    print(f"resident memory with them: {ready:.0f} MB when ready, {later:.0f} MB {IDLE_SECONDS:.0f} s later")
+    with_them = f"with {given.customers:,} customers of {DAY_COUNT} days"
+    return result(
+        "serve_start",
+        __doc__,
+        load=f"to the first 200 of /readyz, {given.runs} rounds",
+        figures=[
+            Figure(name="cold start on a new store", unit="s", values=tuple(new)),
+            Figure(name="on the same store again", unit="s", values=tuple(again)),
+            Figure(name=with_them, unit="s", values=tuple(took for took, _, _ in filled)),
+            Figure(name=f"resident {with_them}", unit="MB", values=(ready,)),
+            Figure(name=f"the same, {IDLE_SECONDS:.0f} s later", unit="MB", values=(later,)),
+        ],
+        parts=["fastapi", "sqlalchemy", "uvicorn"],
+    )
 
 
 def _start(directory: Path, *, idle_seconds: float = 0.0) -> tuple[float, float, float]:
@@ -150,4 +160,4 @@ def _state() -> tuple[bytes, int | None]:
 
 
 if __name__ == "__main__":
-    main()
+    conclude(main())

@@ -1,0 +1,89 @@
+"""What a bench found, and the page made of it."""
+
+from pathlib import Path
+
+import pytest
+
+from bench import __main__ as all_benches
+from bench.page import files, page
+from bench.result import Comparison, Curve, Figure, Machine, Result, Target, compare, rate, read_all, write
+
+ROOT = Path(__file__).parents[3]
+MACHINE = Machine(cores=2, memory_gib=8.0, python="3.11.7", versions={"msgspec": "0.22"})
+
+
+def result(**given: object) -> Result:
+    plain = {"name": "b", "title": "A bench.", "load": "much", "command": "c", "measured_on": "2026-11-22"}
+    return Result(**{**plain, "machine": MACHINE, **given})  # type: ignore[arg-type]
+
+
+def test_the_page_the_charts_and_the_readme_are_those_that_the_kept_results_make():
+    made = files(read_all(), (ROOT / "README.md").read_text())
+    for path, text in made.items():
+        assert (ROOT / path).read_text() == text, f"{path}: run `python -m bench.page`"
+
+
+def test_no_chart_is_left_of_a_bench_that_has_none():
+    made = files(read_all(), "")
+    kept = {str(path.relative_to(ROOT)) for path in (ROOT / "docs" / "images").glob("bench-*.svg")}
+    assert kept <= set(made)
+
+
+def test_every_kept_result_is_of_a_bench_that_all_of_them_run():
+    assert set(read_all()) <= set(all_benches.names())
+
+
+def test_a_result_is_read_as_it_was_written(tmp_path: Path):
+    found = result(figures=(rate("ours", "events", 10, [0.5, 0.25]),))
+    write(found, tmp_path)
+    assert read_all(tmp_path) == {"b": found}
+
+
+def test_rounds_taken_in_turns_are_compared_one_by_one():
+    ours, other = rate("ours", "events", 100, [1, 2, 4]), rate("other", "events", 100, [1, 1, 1])
+    assert compare(ours, other).ratios == (1.0, 0.5, 0.25)
+    assert compare(ours, other).median == 0.5
+
+
+def test_different_numbers_of_rounds_are_compared_by_their_medians():
+    ours = Figure(name="ours", unit="s", values=(6.0,))
+    other = Figure(name="other", unit="s", values=(1.0, 2.0, 9.0))
+    assert compare(ours, other).ratios == (3.0,)
+
+
+@pytest.mark.parametrize(
+    ("target", "value", "is_reached"),
+    [
+        (Target(at_least=0.6), 0.6, True),
+        (Target(at_least=0.6), 0.59, False),
+        (Target(at_most=3), 3.0, True),
+        (Target(at_most=3), 3.1, False),
+    ],
+)
+def test_a_target_is_reached_at_its_bound(target: Target, value: float, is_reached: bool):
+    assert target.is_reached_by(value) is is_reached
+
+
+def test_a_missed_target_stands_on_the_page_with_its_reason():
+    missed = Comparison(
+        ours="a", against="b", ratios=(0.5,), target=Target(at_least=1, why_missed="it is slow")
+    )
+    said = page({"b": result(comparisons=(missed,))}, {})
+    assert "0 of 1 are reached" in said
+    assert "| ≥ 1 | 0.50  | **missed**: it is slow |" in said
+
+
+def test_the_figures_of_a_busy_machine_never_replace_those_of_a_quiet_one_in_the_readme():
+    row, readme = "| `serve` from a cold start to ready |{}", (ROOT / "README.md").read_text()
+    figure = Figure(name="cold start on a new store", unit="s", values=(77.0,))
+    for busy, said in ((0.9, readme), (0.0, " 77.0 s | `make bench-serve-start` |")):
+        made = files({"serve_start": result(name="serve_start", figures=(figure,), busy=busy)}, readme)
+        shown = [line for line in made["README.md"].splitlines() if line.startswith(row.format(""))]
+        assert len(shown) == 1
+        assert (shown[0] in said) if busy else (shown[0] == row.format(said))
+
+
+def test_the_exponent_of_a_square_is_two():
+    curve = Curve(name="c", across="size", unit="s", points=((1, 3), (10, 300), (100, 30_000)))
+    assert curve.exponent == pytest.approx(2)
+    assert curve.at(1_000) == pytest.approx(3_000_000)
