@@ -27,7 +27,7 @@ from services.evaluator.core.expectation import (
     customary_breaks,
     expect,
 )
-from services.notifier.peers import common_cause, release_day
+from services.notifier.planning.peers import common_cause, release_day
 
 HALF_SALT = "calls"
 DAYS_PER_YEAR = 365.25

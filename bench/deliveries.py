@@ -26,10 +26,10 @@ import httpx
 
 from bench.record import conclude, result
 from bench.result import Figure, Result, compare, rate
-from services.notifier import store
-from services.notifier.folding import take_trigger
+from services.notifier.delivery.sender import Sender
 from services.notifier.parts import NotifierParts
-from services.notifier.sender import Sender
+from services.notifier.store import ledgers
+from services.notifier.tasks.folding import take_trigger
 from services.notifier.wiring import open_channels
 from shared.auth import KeyRing
 from shared.clock import SystemClock, rfc3339
@@ -169,10 +169,10 @@ async def _fill(database: Database, config: Config, triggers: list[Trigger]) -> 
     for i in range(0, len(triggers), 500):
         some = triggers[i : i + 500]
         async with database.begin() as connection:
-            ledger = await store.open_ledger(connection, some, config.channels)
+            ledger = await ledgers.open_ledger(connection, some, config.channels)
             for trigger in some:
                 take_trigger(ledger, trigger, encode_trigger(trigger), config, now_us)
-            await store.write(connection, ledger)
+            await ledgers.write(connection, ledger)
 
 
 def _stop(n: int) -> Trigger:

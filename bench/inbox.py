@@ -20,9 +20,9 @@ from bench.record import conclude, result
 from bench.result import Figure, Result
 from services.bootstrap import Foundations, assemble
 from services.foundations import embedded
-from services.notifier import store
-from services.notifier.folding import take_trigger
-from services.notifier.ledger import Ledger
+from services.notifier.store import ledgers
+from services.notifier.tasks.folding import take_trigger
+from services.notifier.tasks.ledger import Ledger
 from services.serving import bind, serve, url_of
 from shared.clock import SystemClock, from_us
 from shared.config import Config
@@ -120,7 +120,7 @@ async def _fill(base: Foundations, task_count: int) -> str:
             trigger = _trigger(n, today)
             take_trigger(ledger, trigger, encode_trigger(trigger), base.config, now_us)
         async with base.database.begin() as connection:
-            await store.write(connection, ledger)
+            await ledgers.write(connection, ledger)
     return _trigger(0, today).id
 
 

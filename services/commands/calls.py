@@ -6,12 +6,12 @@ from typing import Any
 
 import msgspec
 
-from services.notifier.folding import take_trigger, warm
-from services.notifier.ledger import Ledger
-from services.notifier.plans import Plan
-from services.notifier.tasks import Task
-from services.notifier.turns import woken
-from services.notifier.zones import day_closes_us, instant_of, zone
+from services.notifier.planning.plans import Plan
+from services.notifier.planning.zones import day_closes_us, instant_of, zone
+from services.notifier.tasks.folding import take_trigger, warm
+from services.notifier.tasks.ledger import Ledger
+from services.notifier.tasks.lifecycle import Task
+from services.notifier.tasks.turns import woken
 from shared.clock import from_us, rfc3339
 from shared.config import Config, parse_local_time
 from shared.triggers import Trigger

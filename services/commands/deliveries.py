@@ -9,10 +9,10 @@ import typer
 from services.commands.surroundings import DataOption
 
 if TYPE_CHECKING:
-    from services.notifier.announce import Delivery
-    from services.notifier.outgoing import Attempt
-    from services.notifier.resting import ChannelState
-    from services.notifier.sent import DeliveryFilter
+    from services.notifier.delivery.outgoing import Attempt
+    from services.notifier.delivery.resting import ChannelState
+    from services.notifier.delivery.sent import DeliveryFilter
+    from services.notifier.tasks.announce import Delivery
 
 app = typer.Typer(help="Deliveries to channels: list them, send them again.", no_args_is_help=True)
 
@@ -44,7 +44,7 @@ def list_deliveries(
     """List deliveries, newest first."""
     from services.commands.store import with_database
     from services.commands.surroundings import read_settings
-    from services.notifier import sent
+    from services.notifier.delivery import sent
     from shared.database import Database
 
     wanted = _wanted(product, state, channel, from_at, to_at)
@@ -76,7 +76,7 @@ def replay(
     """
     from services.commands.store import with_database
     from services.commands.surroundings import read_settings
-    from services.notifier import sent
+    from services.notifier.delivery import sent
     from shared.clock import SystemClock
     from shared.database import Database
     from shared.errors import NotFound
@@ -99,7 +99,7 @@ def list_channels(data: DataOption = None) -> None:
     """List the channels that are, or were, in trouble."""
     from services.commands.store import with_database
     from services.commands.surroundings import read_settings
-    from services.notifier import channel_rows
+    from services.notifier.delivery import channel_rows
     from shared.clock import SystemClock
     from shared.database import Database
 
@@ -120,7 +120,7 @@ def enable(
     """Take a disabled channel into use again; `replay` sends what it missed."""
     from services.commands.store import with_database
     from services.commands.surroundings import read_settings
-    from services.notifier import channel_rows
+    from services.notifier.delivery import channel_rows
     from shared.database import Database
     from shared.errors import NotFound
 
@@ -143,7 +143,7 @@ def _wanted(
     from_at: datetime | None,
     to_at: datetime | None,
 ) -> "DeliveryFilter":
-    from services.notifier.sent import DeliveryFilter
+    from services.notifier.delivery.sent import DeliveryFilter
     from shared.clock import to_us
 
     return DeliveryFilter(
@@ -179,7 +179,7 @@ def _attempt_lines(log: "Sequence[Attempt]") -> Iterator[str]:
 
 
 def _channel_line(state: "ChannelState", now_us: int) -> str:
-    from services.notifier.resting import is_resting
+    from services.notifier.delivery.resting import is_resting
     from shared.clock import rfc3339
 
     if state.disabled_us is not None:

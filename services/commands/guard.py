@@ -8,7 +8,7 @@ import typer
 from services.commands.surroundings import ConfigOption, DataOption
 
 if TYPE_CHECKING:
-    from services.notifier.guard import Outage
+    from services.notifier.planning.guard import Outage
 
 app = typer.Typer(help="Calls held because the product itself may be down.", no_args_is_help=True)
 
@@ -25,7 +25,7 @@ def list_outages(product: ProductFilter = None, data: DataOption = None) -> None
 
     from services.commands.store import with_database
     from services.commands.surroundings import read_settings
-    from services.notifier.guard import Outage
+    from services.notifier.planning.guard import Outage
     from shared.database import Database
     from shared.schema import outages
 
@@ -53,7 +53,7 @@ def release(
     """Let the held calls go: the customers did stop."""
     from services.commands.store import with_database
     from services.commands.surroundings import read_config, read_settings
-    from services.notifier import guarding
+    from services.notifier.desk import guarding
     from shared.clock import SystemClock
     from shared.database import Database
 

@@ -6,13 +6,16 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Query
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.notifier import board, sent, store, views
-from services.notifier.board import TaskFilter
-from services.notifier.desk import Decide, Desk
+from services.notifier import views
+from services.notifier.delivery import sent
+from services.notifier.delivery.sender import Sender
+from services.notifier.delivery.sent import DeliveryFilter
+from services.notifier.desk.actions import Decide, Desk
 from services.notifier.parts import NotifierParts
-from services.notifier.sender import Sender
-from services.notifier.sent import DeliveryFilter
-from services.notifier.tasks import State, Task, acknowledge, finish, snooze
+from services.notifier.planning.zones import DAY_US
+from services.notifier.store import board, reading
+from services.notifier.store.board import TaskFilter
+from services.notifier.tasks.lifecycle import State, Task, acknowledge, finish, snooze
 from services.notifier.views import (
     Acknowledge,
     AttemptView,
@@ -25,7 +28,6 @@ from services.notifier.views import (
     TaskPage,
     TaskView,
 )
-from services.notifier.zones import DAY_US
 from shared.auth import ApiKey, require
 from shared.clock import to_us
 from shared.errors import Conflict, InvalidInput, NotFound
@@ -78,11 +80,11 @@ def _add_tasks(made: APIRouter, parts: NotifierParts, desk: Desk) -> None:
     @made.get("/tasks/{task_id}", tags=["tasks"], summary="A task with its trail and its deliveries")
     async def show_task(task_id: str, key: ApiKey = reads) -> TaskDetail:
         async with parts.database.read() as connection:
-            task = await store.task(connection, task_id)
+            task = await reading.task(connection, task_id)
             if task is None or task.product != key.product:
                 raise NotFound(f"no task {task_id[:80]!r}")
-            trail = await store.history(connection, task_id)
-            announced = await store.deliveries_of(connection, task_id)
+            trail = await reading.history(connection, task_id)
+            announced = await reading.deliveries_of(connection, task_id)
         return TaskDetail(
             **views.task_values(task),
             history=[views.change_view(line) for line in trail],

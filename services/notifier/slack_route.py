@@ -11,12 +11,12 @@ from starlette.background import BackgroundTask
 from starlette.requests import Request
 from starlette.responses import Response
 
-from services.notifier.channels import Channel
+from services.notifier.channels.channel import Channel
 from services.notifier.channels.slack import SlackBot
-from services.notifier.clicks import Click, clicks_in, csm_of, decision
-from services.notifier.desk import Desk
+from services.notifier.desk.actions import Desk
+from services.notifier.messages.clicks import Click, clicks_in, csm_of, decision
+from services.notifier.messages.words import Words, words
 from services.notifier.parts import NotifierParts
-from services.notifier.words import Words, words
 from shared.clock import Clock
 from shared.config import CsmSection, SlackChannel
 from shared.errors import TransientError, Unauthorized, UsageTriggersError

@@ -5,10 +5,10 @@ from typing import Annotated, Any, Literal
 import msgspec
 from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
 
-from services.notifier.announce import Delivery
-from services.notifier.ledger import HistoryLine
-from services.notifier.outgoing import Attempt
-from services.notifier.tasks import Outcome, State, Task
+from services.notifier.delivery.outgoing import Attempt
+from services.notifier.tasks.announce import Delivery
+from services.notifier.tasks.ledger import HistoryLine
+from services.notifier.tasks.lifecycle import Outcome, State, Task
 from shared.clock import rfc3339
 
 

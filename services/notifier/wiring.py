@@ -8,21 +8,23 @@ from typing import Any, Protocol
 from fastapi import APIRouter
 
 from services.notifier import api, slack_route
-from services.notifier.census import Census
-from services.notifier.channels import Channel, Letter
+from services.notifier.channels.channel import Channel
 from services.notifier.channels.http import ClientFactory, open_client
 from services.notifier.channels.mailer import Mailer
 from services.notifier.channels.preset import PresetTool
 from services.notifier.channels.slack import SlackBot, SlackWebhook
 from services.notifier.channels.webhook import SignedWebhook
-from services.notifier.desk import Desk, Timekeeper
-from services.notifier.facts import facts_of
-from services.notifier.intake import Intake
-from services.notifier.mail import MailSetting, mail_of, recipients_of
-from services.notifier.mail_digest import digest_of
+from services.notifier.delivery.sender import Sender
+from services.notifier.desk.actions import Desk
+from services.notifier.desk.census import Census
+from services.notifier.desk.intake import Intake
+from services.notifier.desk.timekeeper import Timekeeper
+from services.notifier.messages.facts import facts_of
+from services.notifier.messages.letter import Letter
+from services.notifier.messages.mail import MailSetting, mail_of, recipients_of
+from services.notifier.messages.mail_digest import digest_of
+from services.notifier.messages.telling import slack_renderer
 from services.notifier.parts import NotifierParts
-from services.notifier.sender import Sender
-from services.notifier.telling import slack_renderer
 from services.notifier.web.access import Access
 from services.notifier.web.site import Site
 from shared.config import Channel as ChannelSection

@@ -2,11 +2,12 @@
 
 import msgspec
 
-from services.notifier import outgoing, store
-from services.notifier.announce import Delivery
-from services.notifier.folding import take_trigger
-from services.notifier.ledger import Ledger
-from services.notifier.outgoing import Mark
+from services.notifier.delivery import outgoing
+from services.notifier.delivery.outgoing import Mark
+from services.notifier.store import ledgers, reading
+from services.notifier.tasks.announce import Delivery
+from services.notifier.tasks.folding import take_trigger
+from services.notifier.tasks.ledger import Ledger
 from shared.database import Database
 from shared.triggers import Trigger, encode_trigger
 from tests.unit.notifier.cases import MINUTE, NOON, config
@@ -17,16 +18,16 @@ ROOM = {"cs-slack": 10, "phone": 10}
 
 async def take(database: Database, *triggers: Trigger, now_us: int = NOON) -> Ledger:
     async with database.begin() as connection:
-        ledger = await store.open_ledger(connection, triggers, CONFIG.channels)
+        ledger = await ledgers.open_ledger(connection, triggers, CONFIG.channels)
         for trigger in triggers:
             take_trigger(ledger, trigger, encode_trigger(trigger), CONFIG, now_us)
-        await store.write(connection, ledger)
+        await ledgers.write(connection, ledger)
     return ledger
 
 
 async def deliveries(database: Database, trigger: Trigger) -> dict[str, Delivery]:
     async with database.read() as connection:
-        return {d.channel: d for d in await store.deliveries_of(connection, trigger.id)}
+        return {d.channel: d for d in await reading.deliveries_of(connection, trigger.id)}
 
 
 async def claimed(

@@ -5,9 +5,9 @@ from collections.abc import Callable
 import msgspec
 import pytest
 
-from services.notifier import board, records, store
-from services.notifier.board import TaskFilter
-from services.notifier.tasks import Step, Task, finish, snooze
+from services.notifier.store import board, ledgers, records
+from services.notifier.store.board import TaskFilter
+from services.notifier.tasks.lifecycle import Step, Task, finish, snooze
 from services.notifier.web import sessions, throttle
 from services.notifier.web.throttle import PAIR_MAX, TooManyAttempts
 from services.notifier.web.users import Users
@@ -21,11 +21,11 @@ from tests.unit.notifier.cases import HOUR, MINUTE, NOON, stop
 
 async def changed(database: Database, task_id: str, change: Callable[[Task], Step], now_us: int) -> None:
     async with database.begin() as connection:
-        ledger = await store.ledger_of(connection, [task_id], CONFIG.channels)
+        ledger = await ledgers.ledger_of(connection, [task_id], CONFIG.channels)
         task = ledger.task(task_id)
         assert task is not None
         ledger.take(change(task), now_us)
-        await store.write(connection, ledger)
+        await ledgers.write(connection, ledger)
 
 
 async def test_live_tasks_are_counted_by_window_and_by_what_they_wait_for(database: Database) -> None:

@@ -3,9 +3,10 @@
 import msgspec
 from sqlalchemy import update
 
-from services.notifier import board, store
-from services.notifier.board import TaskFilter
-from services.notifier.tasks import acknowledge, finish
+from services.notifier.store import board, ledgers
+from services.notifier.store.board import TaskFilter
+from services.notifier.store.rows import heard_by
+from services.notifier.tasks.lifecycle import acknowledge, finish
 from shared import schema
 from shared.database import Database
 from tests.contract.notifier_rows import CONFIG, take
@@ -16,17 +17,17 @@ async def test_tasks_are_filtered_and_paged(database: Database) -> None:
     for n, csm in enumerate(("csm-1", "csm-2", None, "csm-1")):
         await take(database, stop(f"c-{n}", csm=csm), now_us=NOON + n)
     async with database.begin() as connection:
-        ledger = await store.ledger_of(connection, [stop("c-0").id, stop("c-1").id], CONFIG.channels)
+        ledger = await ledgers.ledger_of(connection, [stop("c-0").id, stop("c-1").id], CONFIG.channels)
         first, second = ledger.task(stop("c-0").id), ledger.task(stop("c-1").id)
         assert first is not None
         assert second is not None
         ledger.take(finish(first, "csm-1", "reached", "", NOON + HOUR), NOON + HOUR)
         ledger.take(acknowledge(second, "csm-2", NOON), NOON)
-        await store.write(connection, ledger)
+        await ledgers.write(connection, ledger)
         await connection.execute(
             update(schema.tasks)
             .where(schema.tasks.c.id == stop("c-2").id)
-            .values(heard_by=store.heard_by(["csm-3", "csm-2"]))
+            .values(heard_by=heard_by(["csm-3", "csm-2"]))
         )
 
     async def found(**wanted: object) -> list[str]:

@@ -2,8 +2,8 @@
 
 import asyncio
 
-from services.notifier import channel_rows
-from services.notifier.resting import ChannelState
+from services.notifier.delivery import channel_rows
+from services.notifier.delivery.resting import ChannelState
 from shared.database import Database
 from tests.unit.notifier.cases import HOUR, NOON
 

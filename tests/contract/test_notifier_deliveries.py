@@ -2,9 +2,9 @@
 
 from sqlalchemy import select
 
-from services.notifier import outgoing, sent
-from services.notifier.outgoing import Mark
-from services.notifier.sent import DeliveryFilter
+from services.notifier.delivery import outgoing, sent
+from services.notifier.delivery.outgoing import Mark
+from services.notifier.delivery.sent import DeliveryFilter
 from shared import schema
 from shared.database import Database
 from tests.contract.notifier_rows import claimed, deliveries, mark, record, take

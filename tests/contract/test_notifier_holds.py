@@ -6,10 +6,11 @@ from typing import Any
 import pytest
 from sqlalchemy import Select, insert, select, text
 
-from services.notifier import allotting, board, cohorts, guarding, store
-from services.notifier.board import TaskFilter
-from services.notifier.capacity import SETTLE_US
-from services.notifier.folding import take_trigger
+from services.notifier.desk import allotting, guarding
+from services.notifier.store import board, cohorts, ledgers
+from services.notifier.store.board import TaskFilter
+from services.notifier.tasks.capacity import SETTLE_US
+from services.notifier.tasks.folding import take_trigger
 from shared import schema
 from shared.config import Config
 from shared.database import Database
@@ -28,10 +29,10 @@ async def test_two_partitions_of_one_sweep_count_in_the_same_outage(database: Da
     async def batch(*triggers: Trigger) -> None:
         async with database.begin() as connection:
             outages = await guarding.watch(connection, triggers, guarded, NOON)
-            ledger = await store.open_ledger(connection, triggers, guarded.channels, outages)
+            ledger = await ledgers.open_ledger(connection, triggers, guarded.channels, outages)
             for trigger in triggers:
                 take_trigger(ledger, trigger, encode_trigger(trigger), guarded, NOON)
-            await store.write(connection, ledger)
+            await ledgers.write(connection, ledger)
 
     await asyncio.gather(*(batch(stop(f"c-{n}-a"), stop(f"c-{n}-b")) for n in range(5)))
     async with database.read() as connection:
@@ -43,7 +44,7 @@ async def test_two_partitions_of_one_sweep_count_in_the_same_outage(database: Da
     async with database.begin() as connection:
         assert await guarding.due(connection, NOON + 3_000_000) == [outage.id]
         ledger = await guarding.advance(connection, outage.id, guarded, NOON + 3_000_000)
-        await store.write(connection, ledger)
+        await ledgers.write(connection, ledger)
         assert await guarding.due(connection, NOON + 9_000_000) == []
     assert len(await claimed(database, NOON + 3_000_000, {"cs-slack": 50, "phone": 50})) == 20
 
@@ -83,16 +84,16 @@ async def test_a_csms_day_is_looked_at_at_the_earliest_of_its_calls(database: Da
     for customer, at_us in (("c-1", NOON + MINUTE), ("c-2", NOON), ("c-3", NOON + 2 * MINUTE)):
         trigger = stop(customer, csm="csm-1", surprise=0.9 if customer == "c-3" else 0.8)
         async with database.begin() as connection:
-            ledger = await store.open_ledger(connection, [trigger], limited.channels)
+            ledger = await ledgers.open_ledger(connection, [trigger], limited.channels)
             take_trigger(ledger, trigger, encode_trigger(trigger), limited, at_us)
-            await store.write(connection, ledger)
+            await ledgers.write(connection, ledger)
     key = "day:csm-1/2026-03-02"
     async with database.read() as connection:
         assert await allotting.due(connection, NOON + SETTLE_US - 1) == []
         assert await allotting.due(connection, NOON + SETTLE_US) == [key]
     for now_us, handed in ((NOON + 2 * MINUTE, 0), (NOON + 3 * MINUTE, 1)):
         async with database.begin() as connection:
-            await store.write(connection, await allotting.advance(connection, key, limited, now_us))
+            await ledgers.write(connection, await allotting.advance(connection, key, limited, now_us))
             rows = (await connection.execute(select(schema.call_days))).mappings().all()
         assert [row["handed_count"] for row in rows] == [handed]
     async with database.read() as connection:

@@ -3,12 +3,13 @@
 import pytest
 from sqlalchemy import select
 
-from services.notifier import board, outgoing, store
-from services.notifier.board import TaskFilter
-from services.notifier.folding import take_trigger, warm
-from services.notifier.ledger import Ledger
-from services.notifier.outgoing import Attempt
-from services.notifier.tasks import finish, snooze
+from services.notifier.delivery import outgoing
+from services.notifier.delivery.outgoing import Attempt
+from services.notifier.store import board, ledgers, reading
+from services.notifier.store.board import TaskFilter
+from services.notifier.tasks.folding import take_trigger, warm
+from services.notifier.tasks.ledger import Ledger
+from services.notifier.tasks.lifecycle import finish, snooze
 from shared import schema
 from shared.database import Database
 from shared.erasure import erase_tasks
@@ -22,14 +23,14 @@ async def test_what_a_ledger_writes_the_next_one_reads(database: Database) -> No
     ledger = await take(database, stop(), resumption(stop()))
     assert [task.cancelled for task in ledger.changed.values()] == ["resumed"]
     async with database.read() as connection:
-        task = await store.task(connection, stop().id)
+        task = await reading.task(connection, stop().id)
         assert task is not None
         assert task.cancelled == "resumed"
-        assert [line.note.change for line in await store.history(connection, task.id)] == [
+        assert [line.note.change for line in await reading.history(connection, task.id)] == [
             "opened",
             "resumed",
         ]
-        assert [t.id for t in await store.triggers_of(connection, task.id)] == [
+        assert [t.id for t in await reading.triggers_of(connection, task.id)] == [
             stop().id,
             resumption(stop()).id,
         ]
@@ -52,7 +53,7 @@ async def test_an_open_task_of_the_same_customer_and_rule_cannot_be_doubled(data
     take_trigger(blind, second, encode_trigger(second), CONFIG, NOON)
     with pytest.raises(Exception, match=r"(?i)unique"):
         async with database.begin() as connection:
-            await store.write(connection, blind)
+            await ledgers.write(connection, blind)
 
 
 async def test_a_customer_is_forgotten_with_everything_said_about_it(database: Database) -> None:
@@ -73,15 +74,15 @@ async def test_a_customer_is_forgotten_with_everything_said_about_it(database: D
 async def test_tasks_wake_in_the_order_of_their_time(database: Database) -> None:
     await take(database, stop("c-1"), stop("c-2"), stop("c-3"))
     async with database.begin() as connection:
-        ledger = await store.ledger_of(connection, [stop("c-1").id, stop("c-2").id], CONFIG.channels)
+        ledger = await ledgers.ledger_of(connection, [stop("c-1").id, stop("c-2").id], CONFIG.channels)
         for n, customer in ((2, "c-1"), (1, "c-2")):
             task = ledger.task(stop(customer).id)
             assert task is not None
             ledger.take(snooze(task, "x", NOON + n * HOUR, "", NOON), NOON)
-        await store.write(connection, ledger)
-        assert await store.due_tasks(connection, NOON, 9) == []
-        assert await store.due_tasks(connection, NOON + 2 * HOUR, 9) == [stop("c-2").id, stop("c-1").id]
-        assert await store.next_wake_us(connection) == NOON + HOUR
+        await ledgers.write(connection, ledger)
+        assert await reading.due_tasks(connection, NOON, 9) == []
+        assert await reading.due_tasks(connection, NOON + 2 * HOUR, 9) == [stop("c-2").id, stop("c-1").id]
+        assert await reading.next_wake_us(connection) == NOON + HOUR
 
 
 async def test_a_stop_noted_under_a_closed_task_becomes_one_of_its_own(database: Database) -> None:
@@ -89,22 +90,22 @@ async def test_a_stop_noted_under_a_closed_task_becomes_one_of_its_own(database:
     first, second = stop(), stop(day="2026-03-05")
     await take(database, first)
     async with database.begin() as connection:
-        ledger = await store.ledger_of(connection, [first.id], cool.channels)
+        ledger = await ledgers.ledger_of(connection, [first.id], cool.channels)
         task = ledger.task(first.id)
         assert task is not None
         ledger.take(finish(task, "csm-1", "reached", "", NOON), NOON)
-        await store.write(connection, ledger)
+        await ledgers.write(connection, ledger)
     async with database.begin() as connection:
-        ledger = await store.open_ledger(connection, [second], cool.channels, closed_from_us=NOON - DAY)
+        ledger = await ledgers.open_ledger(connection, [second], cool.channels, closed_from_us=NOON - DAY)
         take_trigger(ledger, second, encode_trigger(second), cool, NOON + 3 * DAY)
-        await store.write(connection, ledger)
-        assert await store.due_tasks(connection, NOON + 7 * DAY, 9) == [first.id]
-        assert [t.id for t in await store.triggers_of(connection, first.id)] == [first.id, second.id]
+        await ledgers.write(connection, ledger)
+        assert await reading.due_tasks(connection, NOON + 7 * DAY, 9) == [first.id]
+        assert [t.id for t in await reading.triggers_of(connection, first.id)] == [first.id, second.id]
     async with database.begin() as connection:
-        ledger = await store.ledger_of(connection, [first.id], cool.channels)
+        ledger = await ledgers.ledger_of(connection, [first.id], cool.channels)
         task = ledger.task(first.id)
         assert task is not None
         warm(ledger, task, cool, NOON + 7 * DAY)
-        await store.write(connection, ledger)
-        assert await store.due_tasks(connection, NOON + 7 * DAY, 9) == []
-        assert [t.id for t in await store.triggers_of(connection, second.id)] == [second.id]
+        await ledgers.write(connection, ledger)
+        assert await reading.due_tasks(connection, NOON + 7 * DAY, 9) == []
+        assert [t.id for t in await reading.triggers_of(connection, second.id)] == [second.id]

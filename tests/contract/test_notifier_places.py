@@ -5,9 +5,9 @@ import asyncio
 import pytest
 from sqlalchemy import select
 
-from services.notifier import board, places, store
-from services.notifier.board import TaskFilter
-from services.notifier.folding import take_trigger
+from services.notifier.store import board, ledgers, places
+from services.notifier.store.board import TaskFilter
+from services.notifier.tasks.folding import take_trigger
 from shared import schema
 from shared.database import Database
 from shared.errors import Fenced
@@ -38,9 +38,9 @@ async def test_of_two_batches_at_once_one_is_fenced(database: Database) -> None:
     async def batch(trigger: Trigger) -> None:
         async with database.begin() as connection:
             await places.move_position(connection, 0, first=0, next_offset=1, now_us=NOON)
-            ledger = await store.open_ledger(connection, [trigger], CONFIG.channels)
+            ledger = await ledgers.open_ledger(connection, [trigger], CONFIG.channels)
             take_trigger(ledger, trigger, encode_trigger(trigger), CONFIG, NOON)
-            await store.write(connection, ledger)
+            await ledgers.write(connection, ledger)
 
     ended = await asyncio.gather(batch(stop("c-1")), batch(stop("c-2")), return_exceptions=True)
     assert sorted(type(e).__name__ for e in ended if e is not None) == ["Fenced"]

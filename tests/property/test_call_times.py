@@ -6,9 +6,9 @@ from zoneinfo import ZoneInfo
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.notifier.contact import Contact, next_contact
-from services.notifier.plans import times_for
-from services.notifier.quiet import QuietDays
+from services.notifier.planning.contact import Contact, next_contact
+from services.notifier.planning.plans import times_for
+from services.notifier.planning.quiet import QuietDays
 from shared.clock import from_us, to_us
 
 ZONES = (

@@ -8,10 +8,10 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from services.notifier.announce import ENDS, Delivery
-from services.notifier.folding import take_trigger, warm
-from services.notifier.ledger import Ledger
-from services.notifier.tasks import (
+from services.notifier.tasks.announce import ENDS, Delivery
+from services.notifier.tasks.folding import take_trigger, warm
+from services.notifier.tasks.ledger import Ledger
+from services.notifier.tasks.lifecycle import (
     OUTCOMES,
     Step,
     Task,
@@ -22,7 +22,7 @@ from services.notifier.tasks import (
     reopen,
     snooze,
 )
-from services.notifier.turns import freed, waits, woken
+from services.notifier.tasks.turns import freed, waits, woken
 from shared.config import Config
 from shared.errors import Conflict
 from shared.triggers import Trigger, encode_trigger

@@ -7,8 +7,8 @@ from datetime import datetime
 import msgspec
 
 from services.evaluator.core.state import decode_state
-from services.notifier.routing import plan_for
-from services.notifier.tasks import Task
+from services.notifier.planning.routing import plan_for
+from services.notifier.tasks.lifecycle import Task
 from shared.clock import to_us
 from shared.config import AbsenceRuleSection, WebhookChannel
 from shared.events import (

@@ -18,10 +18,11 @@ from services.evaluator.relay import Relay
 from services.evaluator.store import EvaluatorStore
 from services.evaluator.ticker import Ticker
 from services.evaluator.worker import Evaluator
-from services.notifier.desk import Desk, Timekeeper
-from services.notifier.intake import Intake
+from services.notifier.delivery.sender import Sender
+from services.notifier.desk.actions import Desk
+from services.notifier.desk.intake import Intake
+from services.notifier.desk.timekeeper import Timekeeper
 from services.notifier.parts import NotifierParts
-from services.notifier.sender import Sender
 from services.notifier.wiring import open_channels
 from shared.auth import ApiKey, KeyRing
 from shared.config import Config

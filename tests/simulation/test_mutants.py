@@ -92,7 +92,7 @@ MUTANTS = (
     ),
     Mutant(
         name="the notifier's compare-and-set is not looked at",
-        file="services/notifier/store.py",
+        file="services/notifier/store/places.py",
         text="if moved.rowcount == 1:",
         by="if moved.rowcount <= 1:",
         says="fenced off",
@@ -101,7 +101,7 @@ MUTANTS = (
     ),
     Mutant(
         name="a delivery claimed by a sender that dies is nobody's",
-        file="services/notifier/outgoing.py",
+        file="services/notifier/delivery/outgoing.py",
         text="next_attempt_us=now_us + lease_us,",
         by="next_attempt_us=None,",
         says="has ended as pending",

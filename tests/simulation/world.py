@@ -9,7 +9,7 @@ from pathlib import Path
 from random import Random
 
 from services.evaluator.core.rules import compile_product
-from services.notifier.tasks import OUTCOMES, Step, Task, acknowledge, finish, snooze
+from services.notifier.tasks.lifecycle import OUTCOMES, Step, Task, acknowledge, finish, snooze
 from shared.clock import rfc3339
 from shared.errors import Conflict, InvalidInput, LogUnavailable, NotFound, TransientError
 from shared.events import TOPIC_EVENTS, TOPIC_TRIGGERS, DayExcused, encode

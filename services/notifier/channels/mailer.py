@@ -8,7 +8,8 @@ from email.message import EmailMessage
 
 import aiosmtplib
 
-from services.notifier.channels import Letter, Pace, Result
+from services.notifier.channels.channel import Pace, Result
+from services.notifier.messages.letter import Letter
 from shared.config import EmailChannel
 from shared.errors import ConfigError
 

@@ -3,8 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from services.notifier.announce import ENDS
-from services.notifier.channels import Letter, Pace, Result
+from services.notifier.channels.channel import Pace, Result
 from services.notifier.channels.http import Answer, Client
 from services.notifier.channels.presets import (
     CannotWrite,
@@ -15,6 +14,8 @@ from services.notifier.channels.presets import (
     request_of,
 )
 from services.notifier.channels.webhook import failure_of
+from services.notifier.messages.letter import Letter
+from services.notifier.tasks.announce import ENDS
 from shared.config import WebhookChannel
 
 Facts = Callable[[Letter], Mapping[str, Any]]

@@ -9,10 +9,11 @@ from typing import Any
 
 import msgspec
 
-from services.notifier.announce import ENDS
-from services.notifier.channels import Letter, Pace, Result
+from services.notifier.channels.channel import Pace, Result
 from services.notifier.channels.http import Answer, Client, Request, check_url
-from services.notifier.render import SlackMessage
+from services.notifier.messages.letter import Letter
+from services.notifier.messages.render import SlackMessage
+from services.notifier.tasks.announce import ENDS
 from shared.config import SlackChannel
 from shared.errors import ConfigError
 

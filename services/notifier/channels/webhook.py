@@ -5,8 +5,9 @@ from collections.abc import Collection, Mapping, Sequence
 
 from standardwebhooks.webhooks import Webhook
 
-from services.notifier.channels import Letter, Pace, Result
+from services.notifier.channels.channel import Pace, Result
 from services.notifier.channels.http import Answer, Client, Request, check_url
+from services.notifier.messages.letter import Letter
 from shared.clock import from_us
 from shared.config import WebhookChannel
 from shared.errors import ConfigError

@@ -7,7 +7,7 @@ from urllib.parse import SplitResult, urlsplit
 import msgspec
 from starlette.requests import Request
 
-from services.notifier.tasks import Task
+from services.notifier.tasks.lifecycle import Task
 from shared.errors import Forbidden, Unauthorized
 
 Role = Literal["csm", "lead", "admin"]

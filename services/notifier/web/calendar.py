@@ -5,8 +5,8 @@ from datetime import date, timedelta
 
 import msgspec
 
+from services.notifier.messages.words import Words
 from services.notifier.parts import Day
-from services.notifier.words import Words
 
 
 class Cell(msgspec.Struct, frozen=True, kw_only=True):

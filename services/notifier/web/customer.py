@@ -7,15 +7,16 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from services.notifier import records, status, wording
+from services.notifier.messages import status, wording
+from services.notifier.messages.render import dialled
+from services.notifier.messages.words import Words
 from services.notifier.parts import NotifierParts, Streak
-from services.notifier.render import dialled
-from services.notifier.tasks import Task
+from services.notifier.planning.zones import instant_of, local_day, zone
+from services.notifier.store import records
+from services.notifier.tasks.lifecycle import Task
 from services.notifier.web import inbox
 from services.notifier.web.calendar import Calendar, calendar_of
 from services.notifier.web.frame import Frame, Reader
-from services.notifier.words import Words
-from services.notifier.zones import instant_of, local_day, zone
 from shared.config import CsmSection
 from shared.errors import NotFound
 from shared.triggers import CustomerFacts, Trigger

@@ -1,6 +1,6 @@
 """Errors in the reader's language: by their code, and as they are where there is no better word."""
 
-from services.notifier.words import Words
+from services.notifier.messages.words import Words
 from shared.errors import TransientError, UsageTriggersError
 
 

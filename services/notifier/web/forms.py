@@ -7,9 +7,10 @@ from fastapi import APIRouter, Form
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from services.notifier.contact import next_contact
-from services.notifier.desk import Decide, Desk
-from services.notifier.tasks import (
+from services.notifier.desk.actions import Decide, Desk
+from services.notifier.planning.contact import next_contact
+from services.notifier.planning.zones import instant_us, local_day, zone
+from services.notifier.tasks.lifecycle import (
     OUTCOMES,
     Outcome,
     Step,
@@ -23,7 +24,6 @@ from services.notifier.tasks import (
 from services.notifier.web.access import Viewer
 from services.notifier.web.frame import HEADERS, is_part
 from services.notifier.web.pages import Pages
-from services.notifier.zones import instant_us, local_day, zone
 from shared.errors import Conflict, Forbidden, InvalidInput, UsageTriggersError
 
 MORNING = time(9, 0)

@@ -13,11 +13,11 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
+from services.notifier.messages.words import Words, preferred, words
+from services.notifier.planning.zones import zone
 from services.notifier.web.access import Access, NotSignedIn, Viewer, address_of, check_same_site
 from services.notifier.web.assets import asset_url
 from services.notifier.web.faults import fault_said
-from services.notifier.words import Words, preferred, words
-from services.notifier.zones import zone
 from shared.config import LANGUAGES, Config
 from shared.errors import Forbidden, InvalidInput, UsageTriggersError
 from shared.http import status_of

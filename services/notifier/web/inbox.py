@@ -5,15 +5,16 @@ from urllib.parse import urlencode
 
 import msgspec
 
-from services.notifier import status, wording
-from services.notifier.announce import Delivery
-from services.notifier.guard import SILENCE, outage_id
-from services.notifier.ledger import HistoryLine
-from services.notifier.listing import Opening, opening_of
-from services.notifier.render import dialled
-from services.notifier.tasks import SYSTEM, Task
-from services.notifier.words import Words
-from services.notifier.zones import instant_of, local_day, zone
+from services.notifier.messages import status, wording
+from services.notifier.messages.render import dialled
+from services.notifier.messages.words import Words
+from services.notifier.planning.guard import outage_id
+from services.notifier.planning.listing import Opening, opening_of
+from services.notifier.planning.notices import SILENCE
+from services.notifier.planning.zones import instant_of, local_day, zone
+from services.notifier.tasks.announce import Delivery
+from services.notifier.tasks.ledger import HistoryLine
+from services.notifier.tasks.lifecycle import SYSTEM, Task
 from shared.config import CsmSection
 
 

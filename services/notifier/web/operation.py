@@ -7,16 +7,18 @@ from fastapi import APIRouter, Form
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from services.notifier import channel_rows, guarding, records, sent
-from services.notifier.announce import Delivery
-from services.notifier.desk import Desk
+from services.notifier.delivery import channel_rows, sent
+from services.notifier.delivery.sent import DeliveryFilter
+from services.notifier.desk import guarding
+from services.notifier.desk.actions import Desk
+from services.notifier.messages.words import Words
 from services.notifier.parts import NotifierParts
-from services.notifier.records import Position
-from services.notifier.sent import DeliveryFilter
+from services.notifier.planning.zones import local_day
+from services.notifier.store import records
+from services.notifier.store.records import Position
+from services.notifier.tasks.announce import Delivery
 from services.notifier.web.faults import fault_said
 from services.notifier.web.frame import HEADERS, Frame, Reader, is_part
-from services.notifier.words import Words
-from services.notifier.zones import local_day
 from shared.errors import Conflict, InvalidInput, LogUnavailable, NotFound, UsageTriggersError
 from shared.http import status_of
 

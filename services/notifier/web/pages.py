@@ -11,18 +11,20 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from services.notifier import board, status, store, wording
-from services.notifier.board import TaskFilter
-from services.notifier.listing import Part, helping, parts_of
+from services.notifier.messages import status, wording
+from services.notifier.messages.words import Words
 from services.notifier.parts import NotifierParts
-from services.notifier.tasks import Task
+from services.notifier.planning.listing import Part, helping, parts_of
+from services.notifier.planning.zones import instant_us, local_day, zone
+from services.notifier.store import board, reading
+from services.notifier.store.board import TaskFilter
+from services.notifier.store.rows import contact_text
+from services.notifier.tasks.lifecycle import Task
 from services.notifier.web import inbox
 from services.notifier.web.access import Viewer
 from services.notifier.web.calendar import Calendar, calendar_of
 from services.notifier.web.faults import fault_said
 from services.notifier.web.frame import HEADERS, LANGUAGE_COOKIE, Frame, Reader, came_from, is_part
-from services.notifier.words import Words
-from services.notifier.zones import instant_us, local_day, zone
 from shared.config import LANGUAGES
 from shared.errors import NotFound, UsageTriggersError
 from shared.http import status_of
@@ -174,7 +176,7 @@ class Pages:
             found = await board.surprising(
                 connection, wanted, part.waiting, place, count_max=share.whole_count
             )
-            tasks = sorted(found, key=lambda task: place[store.contact_text(task.plan.contact)])
+            tasks = sorted(found, key=lambda task: place[contact_text(task.plan.contact)])
         if share.top_of is not None:
             texts = share.top_of.contact_texts
             tasks += await board.surprising(
@@ -221,11 +223,11 @@ class Pages:
     ) -> dict[str, Any]:
         """Everything that a card shows; `card` is None where there is no such task."""
         async with self._parts.database.read() as connection:
-            task = await store.task(connection, task_id) if task_id is not None else None
+            task = await reading.task(connection, task_id) if task_id is not None else None
             if task is None:
                 return {"card": None}
-            trail = await store.history(connection, task.id)
-            sent = await store.deliveries_of(connection, task.id)
+            trail = await reading.history(connection, task.id)
+            sent = await reading.deliveries_of(connection, task.id)
             silent_count, silent = await board.silent_too(connection, task, count_max=SILENT_TOO_MAX)
         said, csms = reader.words, self._config.csms
         return {

@@ -6,9 +6,9 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from services.notifier import board
-from services.notifier.desk import Desk
+from services.notifier.desk.actions import Desk
 from services.notifier.parts import NotifierParts
+from services.notifier.store import board
 from services.notifier.web.access import Access
 from services.notifier.web.assets import add_assets
 from services.notifier.web.customer import CustomerPage, add_customer

@@ -6,12 +6,13 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from services.notifier import records, status
-from services.notifier.figures import team_figures
+from services.notifier.messages import status
 from services.notifier.parts import NotifierParts
+from services.notifier.planning.zones import instant_us, local_day
+from services.notifier.store import records
+from services.notifier.tasks.figures import team_figures
 from services.notifier.web import inbox
 from services.notifier.web.frame import Frame
-from services.notifier.zones import instant_us, local_day
 
 SPANS = (7, 14, 28)
 SPAN = 14

@@ -3,7 +3,7 @@
 from sqlalchemy import delete, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.notifier.store import insert_into
+from services.notifier.store.rows import insert_into
 from shared.errors import RateLimited
 from shared.schema import sign_in_failures
 

@@ -12,7 +12,7 @@ import uvicorn
 from fastapi import FastAPI
 from playwright.async_api import Browser, Page, async_playwright
 
-from services.notifier.tasks import acknowledge, finish
+from services.notifier.tasks.lifecycle import acknowledge, finish
 from services.notifier.web.access import Access, LocalAccess
 from services.notifier.web.entrance import Door, Entrance
 from services.notifier.web.users import Users

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from services.notifier.census import Census
-from services.notifier.tasks import acknowledge, finish
+from services.notifier.desk.census import Census
+from services.notifier.tasks.lifecycle import acknowledge, finish
 from shared.metrics import REGISTRY
 from tests.integration.notifier.test_outages import product, stops
 from tests.integration.notifier.world import world

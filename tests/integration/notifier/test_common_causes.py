@@ -4,10 +4,10 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from services.notifier import guarding
-from services.notifier.tasks import PEERS, Peers, Task
-from services.notifier.wording import peers_said
-from services.notifier.words import words
+from services.notifier.desk import guarding
+from services.notifier.messages.wording import peers_said
+from services.notifier.messages.words import words
+from services.notifier.tasks.lifecycle import PEERS, Peers, Task
 from tests.integration.notifier.test_outages import KEY, outage, product, stops
 from tests.integration.notifier.world import World
 from tests.unit.notifier.cases import resumption, retraction, stop

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from services.notifier.tasks import finish, reopen
+from services.notifier.tasks.lifecycle import finish, reopen
 from shared.errors import Conflict
 from tests.integration.notifier.world import world
 from tests.unit.notifier.cases import config, resumption, stop

@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from services.notifier.tasks import acknowledge
+from services.notifier.tasks.lifecycle import acknowledge
 from shared.config import Config
 from shared.triggers import Trigger
 from tests.integration.notifier.test_outages import product

@@ -8,11 +8,11 @@ import httpx
 import pytest
 from standardwebhooks.webhooks import Webhook
 
-from services.notifier.channels import Letter
 from services.notifier.channels.http import BODY_BYTES_MAX, Answer, HttpClient, Request, open_client
 from services.notifier.channels.webhook import SignedWebhook
-from services.notifier.folding import take_trigger
-from services.notifier.ledger import Ledger
+from services.notifier.messages.letter import Letter
+from services.notifier.tasks.folding import take_trigger
+from services.notifier.tasks.ledger import Ledger
 from shared.clock import SystemClock
 from shared.config import WebhookChannel
 from shared.errors import ConfigError

@@ -7,8 +7,8 @@ import pytest
 from sqlalchemy import delete
 from sqlalchemy.exc import SQLAlchemyError
 
-from services.notifier import places
-from services.notifier.intake import POISON_IN_A_ROW_MAX, Intake
+from services.notifier.desk.intake import POISON_IN_A_ROW_MAX, Intake
+from services.notifier.store import places
 from shared import schema
 from shared.errors import PermanentError, StoreUnavailable
 from shared.events import TOPIC_TRIGGERS, DeadLetter

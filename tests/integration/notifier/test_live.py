@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncGenerator
 from pathlib import Path
 
-from services.notifier import board
+from services.notifier.store import board
 from services.notifier.web.live import Pulse
 from shared.errors import StoreUnavailable
 from tests.integration.notifier.world import World, world

@@ -19,12 +19,12 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from services.notifier.channels.mailer import Mailer
-from services.notifier.mail import MailSetting, mail_of
+from services.notifier.messages.mail import MailSetting, mail_of
 from shared.config import Config, EmailChannel
 from shared.errors import ConfigError
 from tests.integration.notifier.world import World, world
 from tests.unit.notifier.cases import NOON, resumption, stop
-from tests.unit.notifier.presets import letter
+from tests.unit.notifier.channels.presets import letter
 
 FINE = "250 OK"
 

@@ -8,10 +8,11 @@ import msgspec
 import pytest
 from sqlalchemy import insert, update
 
-from services.notifier import guarding
-from services.notifier.guard import SILENCE, Outage
-from services.notifier.guarding import CALLS_MAX
-from services.notifier.tasks import Task
+from services.notifier.desk import guarding
+from services.notifier.desk.guarding import CALLS_MAX
+from services.notifier.planning.guard import Outage
+from services.notifier.planning.notices import SILENCE
+from services.notifier.tasks.lifecycle import Task
 from shared import schema
 from shared.config import Config
 from shared.errors import Conflict, NotFound

@@ -6,9 +6,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from services.notifier import board
-from services.notifier.board import TaskFilter
 from services.notifier.parts import NotifierParts
+from services.notifier.store import board
+from services.notifier.store.board import TaskFilter
 from services.notifier.wiring import Notifier
 from shared.auth import KeyRing
 from shared.clock import SystemClock

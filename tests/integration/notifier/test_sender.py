@@ -11,16 +11,16 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncConnection
 from structlog.testing import capture_logs
 
-from services.notifier import channel_rows, sent
-from services.notifier.announce import Delivery
 from services.notifier.channels.http import Answer, Request
-from services.notifier.desk import Decide
-from services.notifier.posting import LEASE_US
-from services.notifier.resting import FAILURES_MAX
-from services.notifier.retry import ATTEMPTS_MAX
-from services.notifier.sender import Sender
-from services.notifier.sent import DeliveryFilter
-from services.notifier.tasks import acknowledge, finish, snooze
+from services.notifier.delivery import channel_rows, sent
+from services.notifier.delivery.posting import LEASE_US
+from services.notifier.delivery.resting import FAILURES_MAX
+from services.notifier.delivery.retry import ATTEMPTS_MAX
+from services.notifier.delivery.sender import Sender
+from services.notifier.delivery.sent import DeliveryFilter
+from services.notifier.desk.actions import Decide
+from services.notifier.tasks.announce import Delivery
+from services.notifier.tasks.lifecycle import acknowledge, finish, snooze
 from shared.config import Config
 from shared.database import Database
 from shared.errors import StoreUnavailable

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from services.notifier import channel_rows
 from services.notifier.channels.http import Answer
-from services.notifier.sender import FRESH_US, Sender
-from services.notifier.tasks import acknowledge, assign, finish, reopen, snooze
+from services.notifier.delivery import channel_rows
+from services.notifier.delivery.sender import FRESH_US, Sender
+from services.notifier.tasks.lifecycle import acknowledge, assign, finish, reopen, snooze
 from tests.integration.notifier.slack import Slack, buttons_of, text_of, with_bot
 from tests.integration.notifier.world import World, world
 from tests.unit.notifier.cases import HOUR, NOON, resumption, retraction, stop

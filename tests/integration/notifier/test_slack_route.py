@@ -8,7 +8,7 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
-from services.notifier.tasks import acknowledge
+from services.notifier.tasks.lifecycle import acknowledge
 from shared.http import install_errors
 from tests.integration.notifier.slack import Slack, click, signed, text_of, with_bot
 from tests.integration.notifier.world import World, world

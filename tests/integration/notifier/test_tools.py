@@ -8,12 +8,12 @@ import pytest
 from sqlalchemy import update
 
 from services.notifier.channels.http import Answer
-from services.notifier.tasks import acknowledge, finish
+from services.notifier.tasks.lifecycle import acknowledge, finish
 from shared import schema
 from shared.config import Config
 from tests.integration.notifier.world import World, world
 from tests.unit.notifier.cases import HOUR, resumption, stop
-from tests.unit.notifier.presets import WITH
+from tests.unit.notifier.channels.presets import WITH
 
 MADE = Answer(status=201, body=b'{"id": "512"}')
 SILENT = Answer(error="no answer in time", uncertain=True)

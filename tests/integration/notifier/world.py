@@ -11,12 +11,12 @@ from typing import Any
 from sqlalchemy import insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.notifier import board, store
-from services.notifier.announce import Delivery
-from services.notifier.board import TaskFilter
 from services.notifier.channels.http import Answer, Request
 from services.notifier.parts import NotifierParts
-from services.notifier.tasks import Task
+from services.notifier.store import board, reading
+from services.notifier.store.board import TaskFilter
+from services.notifier.tasks.announce import Delivery
+from services.notifier.tasks.lifecycle import Task
 from services.notifier.wiring import Notifier
 from shared import schema
 from shared.auth import KeyRing
@@ -142,8 +142,8 @@ class World:
     async def deliveries(self, task_id: str | None = None) -> list[Delivery]:
         async with self.database.read() as connection:
             if task_id is not None:
-                return await store.deliveries_of(connection, task_id)
-            return [d for t in await self.tasks() for d in await store.deliveries_of(connection, t.id)]
+                return await reading.deliveries_of(connection, task_id)
+            return [d for t in await self.tasks() for d in await reading.deliveries_of(connection, t.id)]
 
     async def rows(self, table: str) -> list[Any]:
         async with self.database.read() as connection:

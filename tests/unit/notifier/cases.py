@@ -3,10 +3,10 @@
 from datetime import date, datetime
 from typing import Any
 
-from services.notifier.contact import Contact
-from services.notifier.plans import Escalation, Plan, Times
-from services.notifier.tasks import Task
-from services.notifier.turns import raised
+from services.notifier.planning.contact import Contact
+from services.notifier.planning.plans import Escalation, Plan, Times
+from services.notifier.tasks.lifecycle import Task
+from services.notifier.tasks.turns import raised
 from shared.clock import to_us
 from shared.config import Config
 from shared.triggers import CustomerFacts, Reason, StreakFacts, Trigger, TriggerData, trigger_id

@@ -1,0 +1,1 @@
+"""What people are told, and in which words: a letter as a Slack message, a mail or a preset's facts."""

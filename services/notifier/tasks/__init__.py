@@ -1,0 +1,1 @@
+"""The life of call tasks in memory, as pure steps: opened, raised, handed out, announced, closed."""
