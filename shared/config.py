@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from datetime import date, time, timedelta
 from typing import Annotated
 
-from pydantic import AfterValidator, field_validator, model_validator
+from pydantic import AfterValidator, model_validator
 
 from shared.config_calls import (
     CsmSection,
@@ -29,7 +29,6 @@ from shared.config_rules import (
 )
 from shared.config_types import (
     LANGUAGES,
-    WEEKDAYS,
     Duration,
     Holidays,
     LocalTime,
@@ -50,13 +49,6 @@ class CalendarSection(Section):
     holidays: Holidays = ""
     closures: tuple[tuple[date, date], ...] = ()
     learn_closed_weekdays: bool = True
-
-    @field_validator("closed_weekdays")
-    @classmethod
-    def _some_day_is_open(cls, value: tuple[int, ...]) -> tuple[int, ...]:
-        if len(set(value)) == len(WEEKDAYS):
-            raise ValueError("every weekday is closed, so no day is ever expected: leave one out")
-        return value
 
     def to_calendar(self) -> Calendar:
         return Calendar(

@@ -54,6 +54,8 @@ def parse_weekdays(value: object) -> tuple[int, ...]:
             days.add(WEEKDAYS.index(key))
         else:
             raise ValueError(f"{word!r} is no weekday; use {' '.join(WEEKDAYS)}")
+    if len(days) == len(WEEKDAYS):
+        raise ValueError("every weekday is closed, so no day is ever expected: leave one out")
     return tuple(sorted(days))
 
 

@@ -1,6 +1,7 @@
 """The demo from curtain to curtain: a throw-away service on a fast clock, and everybody who plays in it."""
 
 import asyncio
+import secrets
 import socket
 import tempfile
 from collections.abc import Callable
@@ -17,6 +18,8 @@ from services.commands.demonstration.stage import Stage, first_moment
 from services.commands.demonstration.telling import Telling
 from services.commands.remote import Remote
 from services.foundations import embedded
+from services.notifier.web.access import is_loopback
+from services.notifier.web.users import Users
 from services.serving import serve, url_of
 from shared.clock import Clock, from_us, to_us
 from shared.config import Config
@@ -33,6 +36,9 @@ CURTAIN_MINUTES = 55
 """The reader's first day begins at 13:55, five minutes before the cutoff."""
 
 TICK_EVERY_SECONDS = 0.1
+GUEST = "guest"
+SESSION_HOURS = 24 * 30
+"""By the stage's clock, on which a usual session would be over within the minute."""
 
 Say = Callable[[str], None]
 
@@ -51,8 +57,13 @@ async def show(
     """Plays until stopped, or for `seconds`; `clock` is the machine's, the stage's runs on it, faster."""
     stage_clock = FastClock(clock, at_us=to_us(first_moment(clock.now_us(), WARM_UP_DAYS)))
     with tempfile.TemporaryDirectory(prefix="usage-triggers-demo-") as directory:
-        settings = Settings.model_validate({"USAGE_TRIGGERS_DATA": Path(directory)})
+        host = listener.getsockname()[0]
+        settings = Settings.model_validate(
+            {"USAGE_TRIGGERS_DATA": Path(directory), "HOST": host, "SESSION_HOURS": SESSION_HOURS}
+        )
         async with embedded(demo_config(), settings, stage_clock) as base:
+            if not is_loopback(host):
+                await _let_in_a_guest(base, say)
             assembly = assemble(base)
             play = _Play(base, assembly, stage_clock, url_of(listener), seconds_per_day, say)
             stop = asyncio.Event()
@@ -62,6 +73,13 @@ async def show(
             finally:
                 ending.cancel()
                 await play.end()
+
+
+async def _let_in_a_guest(base: Foundations, say: Say) -> None:
+    """Whoever can reach the machine could come in unasked otherwise; the inbox does not allow that."""
+    password = secrets.token_urlsafe(9)
+    await Users(base.database, base.clock).add(GUEST, role="admin", password=password)
+    say(f"Others can reach this machine, so the inbox asks: sign in as {GUEST}, password {password}")
 
 
 class _Play:

@@ -84,6 +84,7 @@ def test_a_stray_quotation_mark_does_not_swallow_the_file() -> None:
         (",Sakura,,,", "line 2: customer_id is empty"),
         ("c-1,a,,,b,c", "line 2: 6 cells under 5 columns"),
         ("c-1,,,moonday,", "line 2: closed_weekdays: "),
+        ("c-1,,,mon tue wed thu fri sat sun,", "line 2: closed_weekdays: every weekday is closed"),
     ],
 )
 def test_bad_rows_are_told_with_their_line(row: str, said: str) -> None:

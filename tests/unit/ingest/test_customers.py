@@ -11,6 +11,7 @@ from services.ingest.customers import parse_profile
 from shared.errors import InvalidInput
 from shared.events import Calendar, Profile
 
+ALL_WEEK = "mon tue wed thu fri sat sun"
 WHOLE = {
     "name": "さくら",
     "time_zone": "Asia/Tokyo",
@@ -116,6 +117,8 @@ def test_days_are_read_as_spreadsheets_write_them(text: str) -> None:
         ({"calendar": {"holiday": "JP"}}, "unknown field 'calendar.holiday'"),
         ({"holidays": "XX"}, "holidays: "),
         ({"closed_weekdays": "mon funday"}, "closed_weekdays: 'funday' is no weekday"),
+        ({"closed_weekdays": ALL_WEEK}, "closed_weekdays: every weekday is closed"),
+        ({"calendar": {"closed_weekdays": list(range(7))}}, "calendar.closed_weekdays: every weekday"),
         ({"day_starts_at": "5:00"}, "day_starts_at: "),
         ({"day_starts_at": "25:00"}, "day_starts_at: "),
         ({"contact_window": "14:00"}, "contact_window: "),

@@ -161,6 +161,7 @@ def test_an_alias_is_accepted_and_says_nothing() -> None:
         ({"time_zone": "Asia/Edo"}, "time_zone: "),
         ({"contract_started_on": "soon"}, "contract_started_on: "),
         ({"holidays": "XX"}, "holidays: "),
+        ({"closed_weekdays": "mon tue wed thu fri sat sun"}, "closed_weekdays: every weekday is closed"),
     ],
 )
 def test_a_wrong_value_under_a_name_of_ours_is_refused(traits: dict[str, Any], said: str) -> None:
