@@ -5,6 +5,7 @@ writer's place. Whoever comes second waits, finds the schema current and does no
 leaves nothing behind. Alembic is imported only when there is something to do, for `serve` has to start fast.
 """
 
+import os
 from pathlib import Path
 
 from sqlalchemy import Connection, inspect, text
@@ -16,15 +17,23 @@ from shared.database import Database
 HEAD = "0001"
 """The newest revision of `versions/`. Revisions are numbered, four digits, so that text orders them."""
 
+VERSIONS = (Path(__file__).parent / "versions",)
+"""The directories whose revisions this program knows."""
+
 LOCK_KEY = 7_203_514_906_118
 """Of the advisory lock: any number, always the same."""
+
+
+async def revision_of(database: Database) -> str | None:
+    """The revision that the database has; None for an empty one."""
+    async with database.read() as connection:
+        return await connection.run_sync(_revision)
 
 
 async def is_current(database: Database) -> bool:
     """Whether this program can work on the schema: its own, or a newer one, for migrations add before they
     remove. False for an empty database."""
-    async with database.read() as connection:
-        return _suffices(await connection.run_sync(_revision))
+    return _suffices(await revision_of(database))
 
 
 async def bring_up(database: Database) -> bool:
@@ -70,6 +79,7 @@ def _upgrade(connection: Connection) -> bool:
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent))
     config.set_main_option("path_separator", "os")
+    config.set_main_option("version_locations", os.pathsep.join(map(str, VERSIONS)))
     config.attributes["connection"] = connection
     command.upgrade(config, HEAD)
     return True

@@ -24,15 +24,21 @@ def migrate(data: DataOption = None, config: ConfigOption = None, source: FromOp
     Safe to run twice, at once, and while services run. With --from it also moves an embedded store to the
     empty database of DATABASE_URL: days, customers, tasks and keys come along, whole or not at all.
     """
-    from deploy.migrations.upgrade import is_current
+    from deploy.migrations.upgrade import HEAD, revision_of
     from services.commands.store import with_database
     from services.commands.surroundings import read_settings
 
     settings = read_settings(data_dir=data, config_path=config)
     if source is not None:
         _check_movable(settings, source)
-    with_database(settings, is_current)
-    print("the database's schema is this program's")
+    revision = with_database(settings, revision_of)
+    if revision == HEAD:
+        print("the database's schema is this program's")
+    else:
+        print(
+            f"the database's schema ({revision}) is newer than this program's ({HEAD}): it is left as it is, "
+            "and this program runs on it"
+        )
     if source is not None:
         _say(_moved(settings, source))
 

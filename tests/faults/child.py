@@ -50,6 +50,10 @@ def main(environment: Mapping[str, str], output: str, url_file: str) -> None:
     _write_to(output)
     os.environ.clear()
     os.environ.update(environment)
+    if os.environ.get("FAULTS_RELEASE") == "next":
+        from tests.faults.next_release import become
+
+        become()
     from services.commands.serve import run
     from shared.errors import UsageTriggersError
 
@@ -102,7 +106,7 @@ async def _foundations(
     from services.foundations import foundations, is_distributed
     from shared.log.embedded import EmbeddedLog
 
-    if is_distributed(settings):
+    if is_distributed(settings) and os.environ.get("FAULTS_MIGRATES") != "no":
         await _migrate(settings)
     async with foundations(config, settings, clock) as base:
         if is_distributed(settings):
