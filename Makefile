@@ -17,6 +17,8 @@ REQUESTS ?= 20000
 START ?= 0
 KUSTOMIZE := sigs.k8s.io/kustomize/kustomize/v5@v5.7.1
 COMPOSE_GO := github.com/compose-spec/compose-go/v2/cmd@v2.16.2
+GATEWAY_API := sigs.k8s.io/gateway-api@v1.4.0
+KEDA := github.com/kedacore/keda/v2@v2.18.1
 LOCK_ARGS := --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
 
 help: ## explain every target
@@ -62,15 +64,20 @@ image: ## the image usage-triggers:local (BUILD_IMAGE=... RUNTIME_IMAGE=... for 
 	@$(ENGINE) build -f deploy/Dockerfile $(foreach base,BUILD_IMAGE RUNTIME_IMAGE,$(if $($(base)),--build-arg $(base)=$($(base)))) \
 		-t usage-triggers:local .
 
-deploy-tools: .tools/.ready ## what judges manifests: kustomize, compose-go, kubernetes-validate, hadolint (needs Go for two)
+# A kind's own definition, out of the Go module that it is published in.
+schema = install -D -m 644 -t .tools/crds "$$(go mod download -json $(1) | sed -n 's/^\t"Dir": "\(.*\)",$$/\1/p')/$(2)"
+
+deploy-tools: .tools/.ready ## what judges manifests: kubernetes-validate, hadolint; with Go also kustomize, compose-go, schemas
 
 .tools/.ready: deploy/requirements-tools.lock $(READY)
 	@$(BIN)/python -m venv .tools/python
 	@.tools/python/bin/pip install --quiet --disable-pip-version-check --require-hashes -r $<
 	@mkdir -p .tools/bin && ln -sf ../python/bin/hadolint ../python/bin/kubernetes-validate .tools/bin/
 	@if command -v go >/dev/null; then export GOBIN="$(CURDIR)/.tools/bin" && \
-		go install $(KUSTOMIZE) && go install $(COMPOSE_GO) && mv .tools/bin/cmd .tools/bin/compose-go; \
-		else echo "no Go: kustomize and compose-go are left out, and the tests that need them skipped" >&2; fi
+		go install $(KUSTOMIZE) && go install $(COMPOSE_GO) && mv .tools/bin/cmd .tools/bin/compose-go && \
+		$(call schema,$(GATEWAY_API),config/crd/standard/gateway.networking.k8s.io_httproutes.yaml) && \
+		$(call schema,$(KEDA),config/crd/bases/keda.sh_scaledobjects.yaml); \
+		else echo "no Go: kustomize, compose-go and schemas are left out, and the tests that need them skipped" >&2; fi
 	@touch $@
 
 test-simulation: $(READY) ## the simulation's own tests and mutants (long)

@@ -11,10 +11,12 @@ from services.serving import GRACEFUL_SECONDS
 from services.supervisor import STOP_SECONDS_MAX
 from shared.config_file import load_config
 from shared.events import TOPIC_EVENTS
+from tests.deploy.custom_resources import problems
 from tests.deploy.routes import Gateway, Proxy, every_route
 from tests.deploy.tools import DEPLOY, Manifest, accepted, built, read, run
 
 OVERLAYS = ("small", "production")
+WITH_SCHEMAS = ("HTTPRoute", "ScaledObject")
 OTHERS_RESOURCES = {"HTTPRoute", "ScaledObject", "PodMonitor", "PrometheusRule"}
 """Not Kubernetes' own: kubernetes-validate has no schema of them."""
 
@@ -91,6 +93,27 @@ def test_kubernetes_takes_every_manifest_to_the_letter(overlay: str, tmp_path: P
     assert unknown <= OTHERS_RESOURCES
     assert "ERROR" not in said.stdout + said.stderr
     assert accepted(said) is not None
+
+
+@pytest.mark.parametrize("kind", WITH_SCHEMAS)
+def test_whose_kinds_we_use_would_take_them_to_the_letter(kind: str) -> None:
+    ours = [manifest for manifest in built("production") if manifest["kind"] == kind]
+    assert ours
+    assert [problem for manifest in ours for problem in problems(manifest)] == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "wrong"),
+    [
+        ("HTTPRoute", {"rule": []}),
+        ("HTTPRoute", {"rules": [{"matches": [{"path": {"type": "Prefix", "value": "/"}}]}]}),
+        ("ScaledObject", {"scaleTargetRef": {"name": "evaluator"}}),
+        ("ScaledObject", {"scaleTargetRef": {}, "triggers": []}),
+    ],
+)
+def test_what_they_would_not_take_is_found(kind: str, wrong: Manifest) -> None:
+    (ours,) = (manifest for manifest in built("production") if manifest["kind"] == kind)
+    assert problems({**ours, "spec": wrong}) != []
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
