@@ -30,7 +30,7 @@ from shared.traced_requests import TracedRequests
 if TYPE_CHECKING:
     from services.evaluator.core.rules import Product
     from services.notifier.channels.http import ClientFactory
-    from services.notifier.parts import DaysOf, StreaksOf
+    from services.notifier.parts import DaysOf, StandingOf
 
 Service = Literal["ingest", "evaluator", "notifier"]
 SERVICES: tuple[Service, ...] = get_args(Service)
@@ -220,7 +220,7 @@ def _notifier(base: Foundations) -> Room:
         open_client=base.open_client or open_client,
         public_url=base.settings.public_url,
         days_of=_days_of(base),
-        streaks_of=_streaks_of(base),
+        standing_of=_standing_of(base),
         letters=LogLetters(base.log, base.config, base.clock, base.make_id),
     )
     notifier = Notifier(parts)
@@ -271,24 +271,27 @@ def _days_of(base: Foundations) -> "DaysOf":
     return days_of
 
 
-def _streaks_of(base: Foundations) -> "StreaksOf":
-    """A customer's present streaks, read as its calendar is."""
+def _standing_of(base: Foundations) -> "StandingOf":
+    """Where a customer stands, read as its calendar is."""
     from services.evaluator import reading
     from services.evaluator.partition import decoded
     from services.evaluator.store import EvaluatorStore
-    from services.notifier.parts import Streak
+    from services.notifier.parts import Standing
 
     store = EvaluatorStore(base.database)
     products = _products(base.config)
 
-    async def streaks_of(product: str, customer_id: str) -> list[Streak]:
+    async def standing_of(product: str, customer_id: str) -> Standing:
         row = await store.customer(product, customer_id)
         if row is None or product not in products:
-            return []
+            return Standing()
         state = decoded(row)
         excused = (await store.excused(row.partition)).get(product, frozenset())
         today = reading.today(state, base.clock.now_us())
-        found = reading.streaks(state, products[product], today=today, excused=excused)
-        return msgspec.convert(found, list[Streak])
+        found = {
+            "streaks": reading.streaks(state, products[product], today=today, excused=excused),
+            "counts": reading.open_counts(state, products[product], excused=excused),
+        }
+        return msgspec.convert(found, Standing)
 
-    return streaks_of
+    return standing_of

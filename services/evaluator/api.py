@@ -67,14 +67,24 @@ class StreakBody(_Body):
     last_active_on: date | None
 
 
+class CountBody(_Body):
+    """A count that is neither reached nor missed: so many of those asked for, until the end of a day."""
+
+    rule: str
+    count: int
+    at_least: int
+    last_day: date
+
+
 class CustomerBody(_Body):
-    """A customer now: profile, streaks, and its last 90 usage days, today included."""
+    """A customer now: profile, streaks, open counts, and its last 90 usage days, today included."""
 
     customer_id: str
     time_zone: str
     today: date
     profile: dict[str, Any]
     streaks: list[StreakBody]
+    counts: list[CountBody]
     days: list[DayBody]
 
 
@@ -126,6 +136,9 @@ class _View(msgspec.Struct, frozen=True):
 
     def streaks(self) -> list[dict[str, Any]]:
         return reading.streaks(self.state, self.product, today=self.today, excused=self.excused)
+
+    def counts(self) -> list[dict[str, Any]]:
+        return reading.open_counts(self.state, self.product, excused=self.excused)
 
 
 class ChangedRulesBody(_Body):
@@ -197,6 +210,7 @@ def router(parts: ReadingParts) -> APIRouter:
                 "today": date.fromordinal(view.today),
                 "profile": reading.profile_view(view.state),
                 "streaks": view.streaks(),
+                "counts": view.counts(),
                 "days": view.days(view.today - DAYS_SHOWN + 1, view.today),
             }
         )

@@ -1,4 +1,4 @@
-"""What the HTTP API tells of a customer: its days, its streaks, its settings; pure, nothing is changed."""
+"""What the HTTP API tells of a customer: its days, streaks, counts, settings; pure, nothing is changed."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -8,12 +8,12 @@ from typing import Any
 import msgspec
 
 from services.evaluator.changes import SeenRules
-from services.evaluator.core import days
+from services.evaluator.core import counts, days
 from services.evaluator.core.calendar import day_of
 from services.evaluator.core.filters import EVERY_EVENT
 from services.evaluator.core.past import NO_STREAK, Past, Streak, past_of
-from services.evaluator.core.rules import Product, StreakRule
-from services.evaluator.core.state import CustomerState, segment_at
+from services.evaluator.core.rules import CountRule, Product, StreakRule
+from services.evaluator.core.state import CountState, CustomerState, segment_at
 from services.evaluator.core.wording import streak_facts
 from shared.clock import rfc3339
 
@@ -47,6 +47,25 @@ def streaks(
         {"rule": rule.name, **_as_dict(current_streak(past_of(state, rule.filter, excused), today))}
         for rule in product.rules
         if isinstance(rule, StreakRule)
+    ]
+
+
+def open_counts(
+    state: CustomerState, product: Product, *, excused: frozenset[int] = frozenset()
+) -> list[dict[str, Any]]:
+    """How far each count rule is whose window is open: neither told nor over, and its first day known."""
+    return [
+        {
+            "rule": rule.name,
+            "count": counts.count(rule, kept, past_of(state, rule.filter, excused)),
+            "at_least": rule.at_least,
+            "last_day": date.fromordinal(counts.last_day(rule, kept)),
+        }
+        for rule in product.rules
+        if isinstance(rule, CountRule)
+        and isinstance(kept := state.rules.get(rule.name), CountState)
+        and kept.stage == "waiting"
+        and kept.anchor_on is not None
     ]
 
 

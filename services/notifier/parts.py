@@ -34,8 +34,24 @@ class Streak(msgspec.Struct, frozen=True, kw_only=True):
     last_active_on: date | None
 
 
-StreaksOf = Callable[[str, str], Awaitable[Sequence[Streak]]]
-"""Product and customer to the customer's present streaks."""
+class OpenCount(msgspec.Struct, frozen=True, kw_only=True):
+    """A count that is neither reached nor missed: so many of those asked for, until the end of `last_day`."""
+
+    rule: str
+    count: int
+    at_least: int
+    last_day: date
+
+
+class Standing(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a customer stands under the rules that lead somewhere."""
+
+    streaks: Sequence[Streak] = ()
+    counts: Sequence[OpenCount] = ()
+
+
+StandingOf = Callable[[str, str], Awaitable[Standing]]
+"""Product and customer to where the customer stands now."""
 
 DaysOf = Callable[[str, str, date, date], Awaitable[Sequence[Day]]]
 """Product, customer, first and last day (both included) to the customer's days, in order."""
@@ -59,7 +75,7 @@ class Letters(Protocol):
 class NotifierParts(msgspec.Struct, frozen=True, kw_only=True):
     """The world of one notifier.
 
-    `public_url` is where CSMs find the inbox, for links in messages. `days_of` and `streaks_of` ask the
+    `public_url` is where CSMs find the inbox, for links in messages. `days_of` and `standing_of` ask the
     evaluator about a customer; without them the inbox shows neither. `fetch_seconds`: how long a fetch waits.
     """
 
@@ -72,6 +88,6 @@ class NotifierParts(msgspec.Struct, frozen=True, kw_only=True):
     open_client: ClientFactory = open_client
     public_url: str | None = None
     days_of: DaysOf | None = None
-    streaks_of: StreaksOf | None = None
+    standing_of: StandingOf | None = None
     letters: Letters | None = None
     fetch_seconds: float = 1.0

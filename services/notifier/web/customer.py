@@ -1,4 +1,4 @@
-"""A customer's page: its last days, its streaks, what was decided about it, and who did what."""
+"""A customer's page: its last days, where it stands, what was decided about it, and who did what."""
 
 from collections.abc import Mapping
 from datetime import timedelta
@@ -10,7 +10,7 @@ from starlette.responses import Response
 from services.notifier.messages import status, wording
 from services.notifier.messages.render import dialled
 from services.notifier.messages.words import Words
-from services.notifier.parts import NotifierParts, Streak
+from services.notifier.parts import NotifierParts, OpenCount, Standing, Streak
 from services.notifier.planning.zones import instant_of, local_day, zone
 from services.notifier.store import records
 from services.notifier.tasks.lifecycle import Task
@@ -63,7 +63,7 @@ class CustomerPage:
             phone=facts.phone or "",
             dialled=dialled(facts.phone or ""),
             calendar=calendar,
-            streaks=[_streak_line(s, said) for s in await self._streaks(product, customer_id)],
+            standing=_standing_lines(await self._standing(product, customer_id), said),
             decided=[
                 (said.moment(instant_of(t.timestamp), its_zone), wording.type_said(t.type, said), t.data.rule)
                 for t in decided
@@ -98,10 +98,10 @@ class CustomerPage:
         stopped = [trigger.data.day for trigger in decided if trigger.type.endswith(".stopped")]
         return calendar_of(days, max(stopped, default=None), reader.words)
 
-    async def _streaks(self, product: str, customer_id: str) -> list[Streak]:
-        if self._parts.streaks_of is None:
-            return []
-        return list(await self._parts.streaks_of(product, customer_id))
+    async def _standing(self, product: str, customer_id: str) -> Standing:
+        if self._parts.standing_of is None:
+            return Standing()
+        return await self._parts.standing_of(product, customer_id)
 
 
 def _facts(facts: CustomerFacts, words: Words, csms: Mapping[str, CsmSection]) -> list[wording.Line]:
@@ -117,6 +117,21 @@ def _facts(facts: CustomerFacts, words: Words, csms: Mapping[str, CsmSection]) -
         ),
     ]
     return [line for line in found if line.text]
+
+
+def _standing_lines(standing: Standing, words: Words) -> list[wording.Line]:
+    streaks = [_streak_line(streak, words) for streak in standing.streaks]
+    return streaks + [_count_line(count, words) for count in standing.counts]
+
+
+def _count_line(count: OpenCount, words: Words) -> wording.Line:
+    said = words.say(
+        "%(n)s of %(asked)s, until %(day)s",
+        n=count.count,
+        asked=count.at_least,
+        day=words.day(count.last_day),
+    )
+    return wording.Line(count.rule, said)
 
 
 def _streak_line(streak: Streak, words: Words) -> wording.Line:

@@ -13,7 +13,7 @@ from sqlalchemy import insert, update
 
 from services.letters import LogLetters
 from services.notifier.channels.http import Answer
-from services.notifier.parts import Day, Streak
+from services.notifier.parts import Day, OpenCount, Standing, Streak
 from services.notifier.web.access import Access, LocalAccess, Viewer
 from services.notifier.web.site import Site
 from shared import schema
@@ -27,8 +27,8 @@ from tests.unit.notifier.cases import NOON, config, resumption, stop
 HERE = {"origin": "http://localhost:8000", "accept-language": "en"}
 
 
-async def streaks_of(product: str, customer_id: str) -> Sequence[Streak]:
-    return [
+async def standing_of(product: str, customer_id: str) -> Standing:
+    streaks = [
         Streak(
             rule="onboarding",
             length=12,
@@ -38,6 +38,8 @@ async def streaks_of(product: str, customer_id: str) -> Sequence[Streak]:
         ),
         Streak(rule="again", length=0, calendar_days=0, started_on=None, last_active_on=None),
     ]
+    tables = OpenCount(rule="three-tables", count=2, at_least=3, last_day=date(2026, 3, 7))
+    return Standing(streaks=streaks, counts=[tables])
 
 
 async def no_days(product: str, customer_id: str, first_on: date, last_on: date) -> Sequence[Day]:
@@ -49,7 +51,7 @@ async def browser(path: Path, access: Access | None = None) -> AsyncIterator[tup
     """As an admin on this machine, where nothing else is said."""
     async with world(path, config(playbooks=[{"on": "usage.stopped", "send": ["phone"]}])) as here:
         letters = LogLetters(here.log, here.parts.config, here.clock, lambda: "made-id")
-        parts = msgspec.structs.replace(here.parts, days_of=no_days, streaks_of=streaks_of, letters=letters)
+        parts = msgspec.structs.replace(here.parts, days_of=no_days, standing_of=standing_of, letters=letters)
         app = FastAPI()
         install_errors(app)
         app.include_router(
@@ -78,6 +80,7 @@ async def test_a_customers_page_tells_everything_that_is_known_of_it(tmp_path: P
             "high-touch",
             "Ito",
             "12 active days since Mon 16 Feb",
+            "2 of 3, until Sat 7 Mar",
             "no streak at present",
             "Usage resumed",
             "Usage stopped",

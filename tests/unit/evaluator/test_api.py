@@ -1,6 +1,6 @@
 """What the API tells of a customer is what was folded, to whom it belongs and to nobody else."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,11 @@ from shared.auth import KeyRing
 from shared.http import install_errors
 from shared.triggers import encode_trigger
 from tests.unit.evaluator.pipeline import RULES, Pipeline, pipeline, products_of
+
+COUNTS = {
+    "three": {"kind": "count", "within_days": 7, "at_least": 3, "emit": "three.made"},
+    "ten": {"kind": "count", "within_days": 30, "at_least": 10, "emit": "ten.made"},
+}
 
 
 class Client:
@@ -32,8 +37,13 @@ class Client:
 
 
 @pytest.fixture
-async def p(tmp_path: Path) -> AsyncIterator[Pipeline]:
-    async with pipeline(tmp_path, products=products_of(RULES, "q")) as p:
+def rules() -> Mapping[str, Any]:
+    return RULES
+
+
+@pytest.fixture
+async def p(tmp_path: Path, rules: Mapping[str, Any]) -> AsyncIterator[Pipeline]:
+    async with pipeline(tmp_path, products=products_of(rules, "q")) as p:
         yield p
 
 
@@ -84,6 +94,18 @@ async def test_a_customer_is_shown_with_profile_streaks_and_ninety_days(p: Pipel
     assert len(body["days"]) == 90
     assert body["days"][-1] == {"day": "2026-03-04", "active": True, "expected": True}
     assert sum(day["active"] for day in body["days"]) == 3
+
+
+@pytest.mark.parametrize("rules", [COUNTS])
+async def test_a_count_is_shown_while_it_is_neither_reached_nor_missed(p: Pipeline, client: Client) -> None:
+    await use_on(p, "c-1", 0, 2)
+    body = await client.get("c-1")
+    assert body["counts"] == [
+        {"rule": "three", "count": 2, "at_least": 3, "last_day": "2026-03-08"},
+        {"rule": "ten", "count": 2, "at_least": 10, "last_day": "2026-03-31"},
+    ]
+    await use_on(p, "c-1", 3)
+    assert [count["rule"] for count in (await client.get("c-1"))["counts"]] == ["ten"]
 
 
 async def test_days_are_those_asked_for_both_included(p: Pipeline, client: Client) -> None:
