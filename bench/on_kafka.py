@@ -26,9 +26,15 @@ PARTS = ("aiokafka", "asyncpg", "msgspec", "sqlalchemy")
 
 
 @contextmanager
-def own_servers() -> Iterator[tuple[KafkaServer, PostgresServer]]:
-    """A Kafka and a PostgreSQL for one run, whatever was given; gone at the end of the block."""
-    with closing(find_kafka(own=True)) as kafka, closing(find_postgres(own=True)) as postgres:
+def own_servers(*, durable: bool = False) -> Iterator[tuple[KafkaServer, PostgresServer]]:
+    """A Kafka and a PostgreSQL for one run, whatever was given; gone at the end of the block.
+
+    `durable`: PostgreSQL's commits are on the disk.
+    """
+    with (
+        closing(find_kafka(own=True)) as kafka,
+        closing(find_postgres(own=True, durable=durable)) as postgres,
+    ):
         yield kafka, postgres
 
 

@@ -76,7 +76,7 @@ class PostgresServer:
 class LocalPostgres:
     """PostgreSQL from installed binaries; as an unprivileged user where we are root, which it refuses."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, *, durable: bool = False) -> None:
         self._binaries = _binaries()
         self._user = _unprivileged_user()
         self.directory = Path(tempfile.mkdtemp(prefix="usage-triggers-postgres-"))
@@ -84,7 +84,12 @@ class LocalPostgres:
             os.chown(self.directory, *self._user)
         self.cluster = self.directory / "cluster"
         self._process = LocalProcess(
-            [str(self._binaries / "postgres"), "-D", str(self.cluster), *_options(port, self.directory)],
+            [
+                str(self._binaries / "postgres"),
+                "-D",
+                str(self.cluster),
+                *_options(port, self.directory, durable),
+            ],
             output=self.directory / "server.log",
             directory=self.directory,
             stop_signal=signal.SIGINT,  # "fast": disconnects clients instead of waiting for them
@@ -138,17 +143,18 @@ class LocalPostgres:
             os.kill(process_id, number)
 
 
-def find_postgres(*, own: bool = False) -> PostgresServer:
+def find_postgres(*, own: bool = False, durable: bool = False) -> PostgresServer:
     """A started PostgreSQL: given, in a container, or from installed binaries; raises Missing.
 
-    `own`: not the one that was given, for a test that stops it.
+    `own`: not the one that was given, for a test that stops it. `durable`: what is committed is on the disk,
+    for a bench, where that is most of what a commit costs.
     """
     given = GIVEN["DATABASE_URL"]
     if given and not own:
         return PostgresServer(given)
     port = free_port()
     found = PostgresServer(
-        f"postgresql://postgres@127.0.0.1:{port}/postgres", _contained(port) or _local(port)
+        f"postgresql://postgres@127.0.0.1:{port}/postgres", _contained(port) or _local(port, durable)
     )
     try:
         found.start()
@@ -171,9 +177,9 @@ def _contained(port: int) -> Server | None:
         return None
 
 
-def _local(port: int) -> Server:
+def _local(port: int, durable: bool) -> Server:
     try:
-        return LocalPostgres(port)
+        return LocalPostgres(port, durable=durable)
     except Missing as missing:
         raise Missing(
             f"no PostgreSQL: DATABASE_URL is not set, no Docker engine answers, {missing}"
@@ -204,14 +210,14 @@ def _unprivileged_user() -> tuple[int, int] | None:
     raise Missing("we are root, which PostgreSQL refuses, and there is no user postgres or nobody")
 
 
-def _options(port: int, sockets: Path) -> list[str]:
+def _options(port: int, sockets: Path, durable: bool) -> list[str]:
     settings = {
         "listen_addresses": "127.0.0.1",
         "port": str(port),
         "unix_socket_directories": str(sockets),
         "max_connections": "200",
         # Killing a process loses nothing that it gave to the kernel; only a power cut would.
-        "fsync": "off",
+        "fsync": "on" if durable else "off",
         "logging_collector": "off",
     }
     return [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
