@@ -77,8 +77,10 @@ def use(customer_id: str, number: int, occurred_us: int) -> Message:
 
 def records_read() -> float:
     """How many records this process's evaluator has read."""
+    # Of this metric alone: to collect all of them takes longer than folding a thousand records.
+    (family,) = metrics.RECORDS_READ.collect()
     labels = {"reader": READER}
-    return metrics.REGISTRY.get_sample_value("usage_triggers_records_read_total", labels) or 0.0
+    return sum(s.value for s in family.samples if s.name.endswith("_total") and s.labels == labels)
 
 
 def products() -> dict[str, Product]:

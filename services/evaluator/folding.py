@@ -20,8 +20,8 @@ from services.evaluator.core.calendar import DAY_US, EPOCH_DAY, HOUR_US
 from services.evaluator.core.quiet import quiet_after
 from services.evaluator.core.rules import Product
 from services.evaluator.core.state import CustomerState, encode_state
-from services.evaluator.letters import POISON, Read
-from services.evaluator.partition import Partition, decoded
+from services.evaluator.letters import POISON, CustomerMessage, Unreadable, misplaced, read
+from services.evaluator.partition import Partition, state_of
 from services.evaluator.telling import NOBODY, Telling
 from shared.errors import PermanentError
 from shared.events import (
@@ -29,8 +29,10 @@ from shared.events import (
     CustomerErased,
     DayExcused,
     Event,
+    Message,
     ProfileChanged,
     Tick,
+    record_key,
 )
 from shared.log import Record
 
@@ -39,8 +41,6 @@ POISON_IN_A_ROW_MAX = 1_000
 
 UNJUDGED_AGAIN_US = HOUR_US
 """A customer whom the core fails to judge is tried again after this long."""
-
-CustomerMessage = Event | ProfileChanged | CustomerErased
 
 
 class TooMuchPoison(PermanentError):
@@ -59,7 +59,7 @@ class Decided(msgspec.Struct, frozen=True, kw_only=True):
     rejected: Counter[str]
 
 
-def fold_records(partition: Partition, reads: Sequence[Read]) -> Decided:
+def fold_records(partition: Partition, records: Sequence[Record]) -> Decided:
     """Folds records in order; stops before a tick or a day excused while the sweep is not over, so that every
     customer is judged with the same time and the same days excused.
 
@@ -67,14 +67,15 @@ def fold_records(partition: Partition, reads: Sequence[Read]) -> Decided:
     """
     folding = _Folding(partition)
     consumed_count = 0
-    for read in reads:
-        message = read.message
-        if type(message) is not Event or not folding.is_passed_over(message, read.record):
+    for record in records:
+        message = read(record)
+        if type(message) is not Event or not folding.is_passed_over(record, message):
             if partition.is_sweeping and isinstance(message, Tick | DayExcused):
                 break
-            folding.take(read)
-        partition.next_offset = read.record.offset + 1
+            folding.take(record, message)
         consumed_count += 1
+    if consumed_count:
+        partition.next_offset = records[consumed_count - 1].offset + 1
     return folding.decided(consumed_count)
 
 
@@ -82,9 +83,9 @@ def sweep(partition: Partition, rows: Sequence[CustomerRow]) -> Decided:
     """Judges customers that the watermark has passed."""
     folding = _Folding(partition)
     for row in rows:
-        known = partition.cache.get(row.key)
+        known = partition.cache.get(record_key(*row.key))
         if known is None or known.state is None:
-            known = Known(decoded(row), row.due_us)
+            known = Known(row.state, row.due_us)
         folding.settle(row.key, known)
     return folding.decided(0)
 
@@ -113,38 +114,37 @@ class _Folding:
         self._telling = Telling()
         self._new_days: Counter[str] = Counter()
 
-    def is_passed_over(self, event: Event, record: Record) -> bool:
+    def is_passed_over(self, record: Record, event: Event) -> bool:
         """The short way for a busy customer: most events of a day find it active already."""
         partition = self._partition
-        known = partition.cache.get((event.product, event.customer_id))
+        key = record.key
+        known = None if key is None else partition.cache.get(key)
         if (
             known is None
             or known.quiet is None
-            or not known.quiet.covers(
-                event,
-                watermark_us=partition.watermark_us,
-                appended_us=record.appended_us,
-                late_window_us=partition.products[event.product].late_window_us,
-            )
+            or not known.quiet.covers(event, partition.watermark_us, record.appended_us)
+            or key != record_key(event.product, event.customer_id)
         ):
             return False
         partition.poison_count = 0
         return True
 
-    def take(self, read: Read) -> None:
+    def take(self, record: Record, message: Message | Unreadable) -> None:
         """The next record, whatever it is."""
+        self._partition.next_offset = record.offset
         poison_count = self._partition.poison_count
-        message = read.message
         if isinstance(message, Tick):
-            self._partition.move_time(message, read.record.appended_us)
-        elif message is None:
-            self._put_aside_poison(read.record, read.wrong)
-        elif message.product not in self._partition.products:
-            self._put_aside_unknown(read.record, message)
+            self._partition.move_time(message, record.appended_us)
+        elif isinstance(message, Unreadable):
+            self._put_aside_poison(record, message.why)
         elif isinstance(message, DayExcused):
-            self._excuse(message)
+            self._excuse(record, message)
+        elif (wrong := misplaced(record, message)) is not None:
+            self._put_aside_poison(record, wrong)
+        elif (product := self._partition.products.get(message.product)) is None:
+            self._put_aside_unknown(record, message.product, message.customer_id)
         else:
-            self._fold(read.record, message, self._partition.products[message.product])
+            self._fold(record, message, product)
         if self._partition.poison_count == poison_count:
             self._partition.poison_count = 0  # this one was none
 
@@ -153,19 +153,22 @@ class _Folding:
         instant has passed."""
         assert known.state is not None
         partition = self._partition
+        state = state_of(key, known.state)
         try:
             outcome = engine.settle(
-                known.state,
+                state,
                 customer_id=key[1],
                 product=partition.products[key[0]],
                 watermark_us=partition.watermark_us,
                 excused=partition.excused_days(key[0]),
             )
+            encoded = _encoded(outcome.state)
         except Exception as error:
             self._put_aside_customer(key, known, error)
             return
+        assert outcome.state is not None
         partition.poison_count = 0
-        self._keep(key, known, outcome.state)
+        self._keep(key, known, outcome.state, encoded)
         self._telling.emit(key, outcome.triggers)
 
     def decided(self, consumed_count: int) -> Decided:
@@ -176,7 +179,7 @@ class _Folding:
                 customer_id=key[1],
                 partition=partition.number,
                 due_us=known.due_us,
-                state=encode_state(known.state),
+                state=known.state,
             )
             for key, known in self._changed.items()
             if known.state is not None
@@ -205,7 +208,7 @@ class _Folding:
         if isinstance(message, CustomerErased):
             self._erase(key, message)
             return
-        known = partition.cache.get(key)
+        known = partition.cache.get(record_key(*key))
         if known is None:
             self._put_aside_poison(
                 record, "the customer belongs to another partition: was their number changed?"
@@ -224,7 +227,7 @@ class _Folding:
         message: Event | ProfileChanged,
         product: Product,
     ) -> None:
-        before = known.state
+        before = None if known.state is None else state_of(key, known.state)
         excused = self._partition.excused_days(product.id)
         try:
             outcome = engine.fold(
@@ -235,9 +238,8 @@ class _Folding:
                 watermark_us=self._partition.watermark_us,
                 excused=excused,
             )
-            if type(message) is ProfileChanged and outcome.state is not None:
-                # A profile may hold what JSON has and the store has not, such as a number of 100 digits.
-                encode_state(outcome.state)
+            # A profile may hold what JSON has and the store has not, such as a number of 100 digits.
+            encoded = known.state if outcome.state is before else _encoded(outcome.state)
         except Exception as error:
             # Whatever the core cannot take is put aside with its reason; too many stop the partition.
             self._put_aside_poison(record, f"{type(error).__name__}: {error}", key)
@@ -245,18 +247,18 @@ class _Folding:
         if outcome.rejected is not None:
             self._telling.put_aside(record, *outcome.rejected, key)
             return
-        if outcome.state is not before:
-            self._keep(key, known, outcome.state)
-            self._count_day(product.id, before, outcome.state)
+        after = outcome.state
+        assert after is not None
+        if after is not before:
+            self._keep(key, known, after, encoded)
+            self._count_day(product.id, before, after)
         if type(message) is Event:
-            assert known.state is not None
             # Also after the first one of its day, for the second one is next.
-            known.quiet = quiet_after(known.quiet, known.state, message, product, excused)
+            known.quiet = quiet_after(known.quiet, after, message, product, excused)
         self._telling.emit(key, outcome.triggers)
 
-    def _keep(self, key: CustomerKey, known: Known, state: CustomerState | None) -> None:
-        assert state is not None
-        known.state = state
+    def _keep(self, key: CustomerKey, known: Known, state: CustomerState, encoded: bytes | None) -> None:
+        known.state = encoded
         known.due_us = None if state.due_us is None else max(state.due_us, self._partition.watermark_us)
         known.quiet = None
         self._changed[key] = known
@@ -267,10 +269,13 @@ class _Folding:
         self._changed.pop(key, None)
         self._erased.append(message)
         self._telling.forget(key)
-        self._partition.cache.put(key, Known(None, None))
+        self._partition.cache.put(record_key(*key), Known(None, None))
 
-    def _excuse(self, message: DayExcused) -> None:
+    def _excuse(self, record: Record, message: DayExcused) -> None:
         partition = self._partition
+        if message.product not in partition.products:
+            self._put_aside_unknown(record, message.product)
+            return
         known = partition.excused_days(message.product)
         day = message.day.toordinal()
         if day in known:
@@ -283,8 +288,8 @@ class _Folding:
             partition.recall(message.product)
             self._recalled.append(message.product)
 
-    def _count_day(self, product: str, before: CustomerState | None, after: CustomerState | None) -> None:
-        if after is not None and after.active and (before is None or after.active is not before.active):
+    def _count_day(self, product: str, before: CustomerState | None, after: CustomerState) -> None:
+        if after.active and (before is None or after.active is not before.active):
             self._new_days[product] += 1
 
     # What is put aside
@@ -313,7 +318,10 @@ class _Folding:
                 f"{partition.poison_count} in a row could not be taken, the last one: {message}"
             )
 
-    def _put_aside_unknown(self, record: Record, message: CustomerMessage | DayExcused) -> None:
-        customer_id = "" if isinstance(message, DayExcused) else message.customer_id
-        text = f"no product {message.product!r} in the configuration"
-        self._telling.put_aside(record, "unknown_product", text, (message.product, customer_id))
+    def _put_aside_unknown(self, record: Record, product: str, customer_id: str = "") -> None:
+        text = f"no product {product!r} in the configuration"
+        self._telling.put_aside(record, "unknown_product", text, (product, customer_id))
+
+
+def _encoded(state: CustomerState | None) -> bytes | None:
+    return None if state is None else encode_state(state)

@@ -9,10 +9,11 @@ from shared.events import (
     CUSTOMER_ID_CHARS_MAX,
     TOPIC_DEAD_LETTERS,
     TOPIC_EVENTS,
-    DayExcused,
+    CustomerErased,
     DeadLetter,
+    Event,
     Message,
-    Tick,
+    ProfileChanged,
     decode,
     encode,
     record_key,
@@ -24,28 +25,47 @@ PAYLOAD_CHARS_MAX = 64 * 1024
 
 POISON = "poison"
 UNJUDGED = "unjudged"
-_OF_NOBODY = (Tick, DayExcused)  # a tuple, for `Tick | DayExcused` would be put together for every record
 _NAMESPACE = UUID("9d0ad9a3-52b9-5c5f-8b3b-6a1f0f6f5a10")
 
 
-class Poison(Exception):
-    """A record that is no message; its text says why. Never leaves the reading of a record."""
+CustomerMessage = Event | ProfileChanged | CustomerErased
 
 
-class Read(msgspec.Struct, frozen=True, gc=False):
-    """A record with its message, or with None and what is wrong with it."""
+class Unreadable(msgspec.Struct, frozen=True):
+    """A record that is no message, and why."""
 
-    record: Record
-    message: Message | None
-    wrong: str = ""
+    why: str
 
 
-def read(record: Record) -> Read:
+def read(record: Record) -> Message | Unreadable:
     """The message of a record; whatever bytes it holds, this returns."""
     try:
-        return Read(record, _message(record))
-    except (msgspec.MsgspecError, UnicodeError, RecursionError, ValueError, Poison) as error:
-        return Read(record, None, str(error) or type(error).__name__)
+        return decode(record.value)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError, ValueError) as error:
+        return Unreadable(str(error) or type(error).__name__)
+
+
+def customer_of(key: bytes | None) -> CustomerKey | None:
+    """The customer whose records have this key; None where a key names none."""
+    try:
+        product, _, customer_id = (key or b"").decode().partition("/")
+    except UnicodeDecodeError:
+        return None
+    return (product, customer_id) if _is_customer_id(customer_id) else None
+
+
+def misplaced(record: Record, message: CustomerMessage) -> str | None:
+    """What is wrong with a customer's message in this record; None where it is in its place."""
+    if not _is_customer_id(message.customer_id):
+        return f"the customer id is empty, has a NUL or more than {CUSTOMER_ID_CHARS_MAX} characters"
+    if record.key != record_key(message.product, message.customer_id):
+        # One customer in two partitions would have two writers.
+        return "the record's key is not made of its product and customer"
+    return None
+
+
+def _is_customer_id(text: str) -> bool:
+    return 0 < len(text) <= CUSTOMER_ID_CHARS_MAX and "\x00" not in text
 
 
 def dead_letter(
@@ -94,15 +114,3 @@ def _row(
         customer_id=key[1],
         value=encode(letter),
     )
-
-
-def _message(record: Record) -> Message:
-    message = decode(record.value)
-    if isinstance(message, _OF_NOBODY):
-        return message
-    if not 0 < len(message.customer_id) <= CUSTOMER_ID_CHARS_MAX or "\x00" in message.customer_id:
-        raise Poison(f"the customer id is empty, has a NUL or more than {CUSTOMER_ID_CHARS_MAX} characters")
-    if record.key != record_key(message.product, message.customer_id):
-        # One customer in two partitions would have two writers.
-        raise Poison("the record's key is not made of its product and customer")
-    return message

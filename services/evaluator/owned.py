@@ -1,7 +1,7 @@
 """A partition while the group lets us have it, one step at a time.
 
     claim     it is positioned from the database; nothing else says where to read on
-    gather    records are decoded, and their customers loaded
+    gather    the customers of records are loaded
     decide    they are folded in memory (`folding`), or a part of a sweep is
     apply     one transaction, fenced by the partition's offset
 
@@ -18,8 +18,7 @@ import structlog
 from services.evaluator.core import watermark
 from services.evaluator.core.rules import Product
 from services.evaluator.folding import Decided, fold_records, recalled, sweep
-from services.evaluator.letters import read
-from services.evaluator.partition import Partition, keys_of, remember
+from services.evaluator.partition import Partition, remember, strangers
 from services.evaluator.store import READER, EvaluatorStore
 from services.evaluator.tracks import Tracks
 from shared import failpoints, metrics
@@ -152,13 +151,12 @@ class OwnedPartition:
 
     async def _fold(self, memory: Partition, records: Sequence[Record]) -> None:
         with self._tracks.reading():
-            reads = [read(record) for record in records]
-            missing = keys_of(reads, memory)
+            missing = strangers(records, memory)
             if missing:
                 remember(memory, missing, await self._store.load(missing))
-            decided = fold_records(memory, reads)
+            decided = fold_records(memory, records)
             failpoints.hit("evaluator.batch.decided")
-            self._tracks.consumed(reads[: decided.consumed_count])
+            self._tracks.consumed(records[: decided.consumed_count])
             if decided.batch.changes_something or self._is_overdue(memory):
                 await self._write(memory, decided)
         metrics.RECORDS_READ.labels(READER).inc(decided.consumed_count)

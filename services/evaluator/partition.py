@@ -14,11 +14,10 @@ from services.evaluator.core import watermark
 from services.evaluator.core.past import NONE_EXCUSED
 from services.evaluator.core.rules import Product
 from services.evaluator.core.state import CustomerState, decode_state
-from services.evaluator.letters import Read
+from services.evaluator.letters import customer_of
 from shared.errors import PermanentError
-from shared.events import Event, ProfileChanged, Tick
-
-_OF_A_CUSTOMER = (Event, ProfileChanged)
+from shared.events import Tick
+from shared.log import Record
 
 
 class Partition:
@@ -85,34 +84,39 @@ class Partition:
         return due_us is not None and due_us < self.watermark_us
 
 
-def keys_of(reads: Iterable[Read], partition: Partition) -> set[CustomerKey]:
-    """The customers of these records that are not in memory."""
+def strangers(records: Iterable[Record], partition: Partition) -> dict[CustomerKey, bytes]:
+    """The customers of these records that are not in memory, with their records' key."""
+    unknown = (key for key in {record.key for record in records} if key and partition.cache.get(key) is None)
     return {
-        key
-        for read in reads
-        if isinstance(read.message, _OF_A_CUSTOMER)
-        and partition.cache.get(key := (read.message.product, read.message.customer_id)) is None
+        customer: key
+        for key in unknown
+        if (customer := customer_of(key)) is not None and customer[0] in partition.products
     }
 
 
 def remember(
-    partition: Partition, keys: Iterable[CustomerKey], rows: Mapping[CustomerKey, CustomerRow]
+    partition: Partition, keys: Mapping[CustomerKey, bytes], rows: Mapping[CustomerKey, CustomerRow]
 ) -> None:
-    """Put what the store knows of `keys` into memory; a row of another partition is left out."""
-    for key in keys:
-        row = rows.get(key)
+    """Put what the store knows of those customers into memory; a row of another partition is left out."""
+    for customer, key in keys.items():
+        row = rows.get(customer)
         if row is None:
             partition.cache.put(key, Known(None, None))
         elif row.partition == partition.number:
-            partition.cache.put(key, Known(decoded(row), row.due_us))
+            partition.cache.put(key, Known(row.state, row.due_us))
 
 
 def decoded(row: CustomerRow) -> CustomerState:
-    """The state of a row; PermanentError where it cannot be read, for guessing would accuse somebody."""
+    """The state of a row; PermanentError where it cannot be read."""
+    return state_of(row.key, row.state)
+
+
+def state_of(key: CustomerKey, stored: bytes) -> CustomerState:
+    """A stored state; PermanentError where it cannot be read, for guessing would accuse somebody."""
     try:
-        return decode_state(row.state)
+        return decode_state(stored)
     except (msgspec.MsgspecError, KeyError) as error:
         raise PermanentError(
-            f"the stored state of {row.product}/{row.customer_id} cannot be read: {error}",
+            f"the stored state of {key[0]}/{key[1]} cannot be read: {error}",
             code="state_unreadable",
         ) from error

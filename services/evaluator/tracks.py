@@ -11,9 +11,10 @@ from contextlib import contextmanager
 import msgspec
 
 from services.evaluator.changes import Batch, OutboxRow
-from services.evaluator.letters import Read
+from services.evaluator.letters import read
 from shared import tracing
 from shared.events import TOPIC_EVENTS, TOPIC_TRIGGERS, Event, record_key
+from shared.log import Record
 from shared.triggers import decode_trigger, traced_as
 
 CUSTOMERS_MAX = 10_000
@@ -50,18 +51,18 @@ class Tracks:
         finally:
             self._batch = tracing.NO_SPAN
 
-    def consumed(self, reads: Sequence[Read]) -> None:
+    def consumed(self, records: Sequence[Record]) -> None:
         """These records are what the batch is made of; without one that is traced it is not told of."""
         if not tracing.is_on():
             return
-        asked_by = [read.record.traceparent for read in reads if read.record.traceparent is not None]
+        asked_by = [record.traceparent for record in records if record.traceparent is not None]
         if not asked_by:
             self._batch = tracing.NO_SPAN
         self._batch.link(asked_by)
-        self._batch.note({"messaging.batch.message_count": len(reads)})
-        for read in reads:
-            if read.record.traceparent is not None and type(read.message) is Event:
-                self._remember(read.record.key or b"", read.record.traceparent)
+        self._batch.note({"messaging.batch.message_count": len(records)})
+        for record in records:
+            if record.traceparent is not None and type(read(record)) is Event:
+                self._remember(record.key or b"", record.traceparent)
 
     @contextmanager
     def deciding(self, batch: Batch) -> Iterator[Batch]:

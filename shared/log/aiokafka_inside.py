@@ -6,15 +6,16 @@ happened (decision record 0011). A test fails when an upgrade moves what is used
 """
 
 import asyncio
-from collections.abc import Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, Protocol
 from weakref import WeakKeyDictionary, WeakSet
 
 import aiokafka.client
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.conn import AIOKafkaConnection, create_conn
+from aiokafka.consumer.fetcher import FetchResult
 from aiokafka.errors import KafkaError
 
 from shared.errors import LogUnavailable
@@ -113,6 +114,45 @@ async def abandon_consumer(consumer: AIOKafkaConsumer) -> None:
         consumer._fetcher._closed = True
         tasks += [consumer._fetcher._fetch_task, *consumer._fetcher._pending_tasks]
     await _abandon(consumer._client, tasks)
+
+
+class FoundRecord(Protocol):
+    """A record as aiokafka finds it in a batch; `timestamp` in milliseconds."""
+
+    @property
+    def offset(self) -> int: ...
+    @property
+    def timestamp(self) -> int: ...
+    @property
+    def timestamp_type(self) -> int: ...
+    @property
+    def key(self) -> bytes | None: ...
+    @property
+    def value(self) -> bytes | None: ...
+    @property
+    def headers(self) -> Sequence[tuple[str, bytes]]: ...
+
+
+def hand_out_as(consumer: AIOKafkaConsumer, handed_out: Callable[[TopicPartition, FoundRecord], Any]) -> None:
+    """Let `getmany` hand out what `handed_out` makes of a record found.
+
+    A `ConsumerRecord` of aiokafka's own costs more than decoding the record, and every few thousand of them
+    have the garbage collector look through all the memory there is (decision record 0115).
+    """
+    consumer._fetcher._records = _Fetched(handed_out)
+
+
+class _Fetched(dict[TopicPartition, Any]):
+    """What a consumer has fetched and not handed out yet."""
+
+    def __init__(self, handed_out: Callable[[TopicPartition, FoundRecord], Any]) -> None:
+        super().__init__()
+        self._handed_out = handed_out
+
+    def __setitem__(self, place: TopicPartition, fetched: Any) -> None:
+        if isinstance(fetched, FetchResult):
+            fetched._partition_records._consumer_record = self._handed_out
+        super().__setitem__(place, fetched)
 
 
 def is_dead(consumer: AIOKafkaConsumer) -> bool:

@@ -4,13 +4,20 @@ import asyncio
 from collections.abc import Awaitable, Iterable, Mapping, Sequence
 
 import msgspec
-from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 
 from shared import tracing
 from shared.errors import LogUnavailable, OffsetOutOfRange, SetupError, Unreadable
 from shared.log import Record
-from shared.log.aiokafka_inside import abandon_consumer, is_dead, start_consumer, stop_consumer
+from shared.log.aiokafka_inside import (
+    FoundRecord,
+    abandon_consumer,
+    hand_out_as,
+    is_dead,
+    start_consumer,
+    stop_consumer,
+)
 from shared.log.kafka_connection import KafkaConnection, cause
 from shared.log.kafka_membership import Membership
 
@@ -116,19 +123,13 @@ class KafkaConsumer:
     def _is_next(self, place: TopicPartition) -> bool:
         return place.partition in self._next
 
-    def _taken(self, found: Sequence[ConsumerRecord]) -> list[Record]:
-        if found[0].timestamp_type != _LOG_APPEND_TIME:
-            # By the producers' clocks a customer could be accused by whoever's clock runs ahead.
-            raise SetupError(f"{self._topic} does not have message.timestamp.type=LogAppendTime any more")
+    def _taken(self, found: Sequence[Record]) -> Sequence[Record]:
         self._next[found[0].partition] = found[-1].offset + 1
-        read = _traced_record if tracing.is_on() else _record
-        return [read(record) for record in found]
+        return found
 
     # Reading
 
-    async def _read(
-        self, records_max: int, timeout_seconds: float
-    ) -> dict[TopicPartition, list[ConsumerRecord]]:
+    async def _read(self, records_max: int, timeout_seconds: float) -> dict[TopicPartition, list[Record]]:
         reader = await self._running_reader()
         self._align(reader)
         try:
@@ -171,6 +172,7 @@ class KafkaConsumer:
             request_timeout_ms=round(ANSWER_SECONDS * 1000),
         )
         await start_consumer(reader)
+        hand_out_as(reader, _traced_record if tracing.is_on() else _record)
         return reader
 
     # What cannot be read
@@ -204,9 +206,9 @@ class KafkaConsumer:
 
 async def _records(
     reader: AIOKafkaConsumer, places: Sequence[TopicPartition], records_max: int, timeout_seconds: float
-) -> dict[TopicPartition, list[ConsumerRecord]]:
+) -> dict[TopicPartition, list[Record]]:
     # The places are named because an error of one that is no longer assigned would be raised as well.
-    found: dict[TopicPartition, list[ConsumerRecord]] = await reader.getmany(
+    found: dict[TopicPartition, list[Record]] = await reader.getmany(
         *places, timeout_ms=round(timeout_seconds * 1000), max_records=records_max
     )
     return found
@@ -220,17 +222,21 @@ async def _answer(question: Awaitable[Mapping[TopicPartition, int]], place: Topi
         raise LogUnavailable(f"Kafka does not answer: {cause(error)}") from error
 
 
-def _record(record: ConsumerRecord) -> Record:
+def _record(place: TopicPartition, found: FoundRecord) -> Record:
+    if found.timestamp_type != _LOG_APPEND_TIME:
+        # By the producers' clocks a customer could be accused by whoever's clock runs ahead.
+        raise SetupError(f"{place.topic} does not have message.timestamp.type=LogAppendTime any more")
+    value = found.value
     return Record(
-        partition=record.partition,
-        offset=record.offset,
-        appended_us=record.timestamp * 1000,
-        key=record.key,
-        value=b"" if record.value is None else record.value,
+        partition=place.partition,
+        offset=found.offset,
+        appended_us=found.timestamp * 1000,
+        key=found.key,
+        value=b"" if value is None else value,
     )
 
 
-def _traced_record(record: ConsumerRecord) -> Record:
-    found = (value for name, value in record.headers if name == tracing.HEADER)
-    traceparent = next(found, b"").decode("ascii", "replace") or None
-    return msgspec.structs.replace(_record(record), traceparent=traceparent)
+def _traced_record(place: TopicPartition, found: FoundRecord) -> Record:
+    values = (value for name, value in found.headers if name == tracing.HEADER)
+    traceparent = next(values, b"").decode("ascii", "replace") or None
+    return msgspec.structs.replace(_record(place, found), traceparent=traceparent)

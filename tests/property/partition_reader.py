@@ -7,8 +7,7 @@ import msgspec
 from services.evaluator.changes import Batch, CustomerRow, OutboxRow, Position
 from services.evaluator.core.rules import compile_product
 from services.evaluator.folding import Decided, fold_records, recalled, sweep
-from services.evaluator.letters import Read, read
-from services.evaluator.partition import Partition, keys_of, remember
+from services.evaluator.partition import Partition, remember, strangers
 from shared.config import ProductSection
 from shared.events import CustomerErased, Event, Message, ProfileChanged, encode, record_key
 from shared.log import Record
@@ -37,7 +36,7 @@ class PartitionReader:
             if isinstance(entry.message, ProductSection):
                 self._restart(entry.message)
             else:
-                self._fold(self._record(entry.appended_us, entry.message))
+                self._fold(self._record(entry), entry.message)
         self._sweep()
         return self._told
 
@@ -58,38 +57,34 @@ class PartitionReader:
         self._start(section, self.partition.position(), self.partition.excused)
         self._apply(recalled(self.partition, [self.product]))
 
-    def _record(self, appended_us: int, message: Message) -> Read:
-        is_of_customer = isinstance(message, Event | ProfileChanged | CustomerErased)
+    def _record(self, entry: Entry) -> Record:
+        is_of_customer = isinstance(entry.message, Event | ProfileChanged | CustomerErased)
         record = Record(
             partition=0,
             offset=self._offset,
             key=record_key(*KEY) if is_of_customer else None,
-            value=encode(message),
-            appended_us=appended_us,
+            value=encode(entry.message),
+            appended_us=entry.appended_us,
         )
         self._offset += 1
-        return read(record)
+        return record
 
-    def _fold(self, record: Read) -> None:
+    def _fold(self, record: Record, message: Message) -> None:
         rows = {} if self.row is None else {KEY: self.row}
-        remember(self.partition, keys_of([record], self.partition), rows)
-        self._look_at_quiet(record)
+        remember(self.partition, strangers([record], self.partition), rows)
+        self._look_at_quiet(record, message)
         while not self._taken(fold_records(self.partition, [record])):
             self._sweep()
 
-    def _look_at_quiet(self, record: Read) -> None:
-        known, event = self.partition.cache.get(KEY), record.message
+    def _look_at_quiet(self, record: Record, message: Message) -> None:
+        known = self.partition.cache.get(record_key(*KEY))
         if known is None or known.quiet is None:
             return
         if not self._remembers:
             known.quiet = None
-        elif isinstance(event, Event):
-            self.passed_over_count += known.quiet.covers(
-                event,
-                watermark_us=self.partition.watermark_us,
-                appended_us=record.record.appended_us,
-                late_window_us=self.product.late_window_us,
-            )
+        elif isinstance(message, Event):
+            watermark_us = self.partition.watermark_us
+            self.passed_over_count += known.quiet.covers(message, watermark_us, record.appended_us)
 
     def _sweep(self) -> None:
         if self.partition.is_sweeping:

@@ -7,6 +7,8 @@ watermark at which there are some. What depends on the moment of reading (too ol
 time.
 """
 
+from functools import lru_cache
+
 import msgspec
 
 from services.evaluator.core import kinds
@@ -19,16 +21,17 @@ from shared.events import FUTURE_TOLERANCE_US, Event
 NAMES_MAX = 32
 
 
-class Quiet(msgspec.Struct, frozen=True):
+class Quiet(msgspec.Struct, frozen=True, gc=False):
     """From (included), until (excluded): events of these names change nothing, as long as the watermark is
-    not beyond `settled_until_us`."""
+    not beyond `settled_until_us` and they are no later than `late_window_us`."""
 
     from_us: int
     until_us: int
     settled_until_us: int
+    late_window_us: int
     names: frozenset[str]
 
-    def covers(self, event: Event, *, watermark_us: int, appended_us: int, late_window_us: int) -> bool:
+    def covers(self, event: Event, watermark_us: int, appended_us: int) -> bool:
         """Whether `event` is one of those, and neither too late nor too early to be taken at all."""
         at_us = event.occurred_us
         return (
@@ -37,8 +40,14 @@ class Quiet(msgspec.Struct, frozen=True):
             and self.from_us <= at_us < self.until_us
             and event.event in self.names
             and not event.backfill
-            and appended_us - late_window_us <= at_us <= appended_us + FUTURE_TOLERANCE_US
+            and appended_us - self.late_window_us <= at_us <= appended_us + FUTURE_TOLERANCE_US
         )
+
+
+@lru_cache(4096)
+def _shared(quiet: Quiet) -> Quiet:
+    """One value for all that are equal: the customers of a zone have the same day, and there are many."""
+    return quiet
 
 
 def quiet_after(
@@ -52,11 +61,12 @@ def quiet_after(
         if not _is_day_told(state, name, us, product):
             return quiet
         names = quiet.names | {name} if len(quiet.names) < NAMES_MAX else frozenset({name})
-        return msgspec.structs.replace(quiet, names=names)
+        return _shared(msgspec.structs.replace(quiet, names=names))
     span = _day_around(state, us)
     if span is None or not _is_day_told(state, name, us, product):
         return None
-    return Quiet(*span, kinds.settled_until_us(state, product, excused), frozenset({name}))
+    settled_until_us = kinds.settled_until_us(state, product, excused)
+    return _shared(Quiet(*span, settled_until_us, product.late_window_us, frozenset({name})))
 
 
 def _is_day_told(state: CustomerState, name: str, us: int, product: Product) -> bool:

@@ -14,16 +14,16 @@ from services.evaluator.core.calendar import day_of
 from services.evaluator.core.past import NONE_EXCUSED
 from services.evaluator.core.quiet import NAMES_MAX, Quiet, quiet_after
 from services.evaluator.core.rules import Product
-from services.evaluator.core.state import CustomerState
+from services.evaluator.core.state import CustomerState, encode_state
 from services.evaluator.folding import fold_records
-from services.evaluator.letters import Read, read
-from services.evaluator.partition import Partition, remember
+from services.evaluator.partition import Partition, remember, state_of
 from shared.clock import to_us
 from shared.events import DayExcused, Event, Message, Profile, encode, record_key
 from shared.log import Record
 from tests.unit.evaluator.pipeline import RULES, products_of
 
 PRODUCT = products_of()["p"]
+KEY = record_key("p", "a")
 HOUR_US = 3_600_000_000
 NOON_US = to_us(datetime(2026, 3, 2, 12, tzinfo=UTC))
 
@@ -42,9 +42,7 @@ def quiet(state: CustomerState, us: int, *, before: Quiet | None = None, name: s
 
 
 def covers(found: Quiet, event: Event, *, appended_us: int, watermark_us: int = 0) -> bool:
-    return found.covers(
-        event, watermark_us=watermark_us, appended_us=appended_us, late_window_us=PRODUCT.late_window_us
-    )
+    return found.covers(event, watermark_us, appended_us)
 
 
 @pytest.mark.parametrize("day_starts", ["00:00", "05:00"])
@@ -141,7 +139,7 @@ def test_with_a_day_excused_everything_is_asked_about_anew() -> None:
     messages = [use(NOON_US), excused, use(NOON_US + 1)]
     for n, (message, is_quiet) in enumerate(zip(messages, (True, False, True), strict=True)):
         fold_records(partition, [record(n, message, NOON_US + n)])
-        known = partition.cache.get(("p", "a"))
+        known = partition.cache.get(KEY)
         assert known is not None
         assert (known.quiet is not None) == is_quiet
 
@@ -149,14 +147,15 @@ def test_with_a_day_excused_everything_is_asked_about_anew() -> None:
 def test_an_event_of_a_customer_who_cannot_be_judged_is_put_aside_and_not_passed_over() -> None:
     partition = partition_at(0)
     fold_records(partition, [record(0, use(NOON_US), NOON_US)])
-    known = partition.cache.get(("p", "a"))
+    known = partition.cache.get(KEY)
     assert known is not None
     assert known.state is not None
     assert known.quiet is not None
-    [segment] = known.state.segments
+    state = state_of(("p", "a"), known.state)
+    [segment] = state.segments
     broken = msgspec.structs.replace(segment.settings, zone="Mars/Olympus")
     segments = (msgspec.structs.replace(segment, settings=broken),)
-    known.state = msgspec.structs.replace(known.state, segments=segments)
+    known.state = encode_state(msgspec.structs.replace(state, segments=segments))
     partition.watermark_us = NOON_US + 72 * HOUR_US
     for n in (1, 2):  # once judged in vain, then not due for an hour
         decided = fold_records(partition, [record(n, use(NOON_US), partition.watermark_us)])
@@ -168,20 +167,12 @@ def partition_at(watermark_us: int) -> Partition:
     rules = {"stopped": {"kind": "absence", "expect": "calendar", "emit": "usage.stopped"}}
     position = Position(partition=0, next_offset=0, watermark_us=watermark_us)
     partition = Partition(position, products=products_of(rules), excused={}, next_due_us=None, cached_max=9)
-    remember(partition, [("p", "a")], {})
+    remember(partition, {("p", "a"): KEY}, {})
     return partition
 
 
-def record(offset: int, message: Message, appended_us: int) -> Read:
-    return read(
-        Record(
-            partition=0,
-            offset=offset,
-            key=record_key("p", "a"),
-            value=encode(message),
-            appended_us=appended_us,
-        )
-    )
+def record(offset: int, message: Message, appended_us: int) -> Record:
+    return Record(partition=0, offset=offset, key=KEY, value=encode(message), appended_us=appended_us)
 
 
 def folded(*uses: Event, watermark_us: int, product: Product = PRODUCT) -> CustomerState:
