@@ -8,6 +8,8 @@ from typing import Any, TextIO
 
 import structlog
 
+from shared import tracing
+
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 HIDDEN = "[hidden]"
 
@@ -28,6 +30,7 @@ def configure_logging(level: str, *, stream: TextIO = sys.stderr) -> None:
     threshold = logging.getLevelName(level.upper())
     shared_steps: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
+        add_trace,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         *([] if pretty else [structlog.processors.format_exc_info]),
@@ -41,6 +44,11 @@ def configure_logging(level: str, *, stream: TextIO = sys.stderr) -> None:
         cache_logger_on_first_use=True,
     )
     _adopt_library_loggers(threshold, [*shared_steps, renderer], stream)
+
+
+def add_trace(_logger: Any, _method: str, entry: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """A structlog processor: the trace within which something is said, where there is one."""
+    return {**tracing.log_ids(tracing.current()), **entry}
 
 
 def hide_secrets(_logger: Any, _method: str, entry: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

@@ -88,6 +88,25 @@ def current() -> str | None:
     return _current.get().traceparent
 
 
+def headers() -> dict[str, str]:
+    """What a request to somebody else has to say, so that the trace goes on there."""
+    traceparent = current()
+    return {} if traceparent is None else {HEADER: traceparent}
+
+
+def log_ids(traceparent: str | None) -> dict[str, str]:
+    """A trace as log lines name it, so that one is found from the other."""
+    if traceparent is None:
+        return {}
+    _, trace_id, span_id, _ = traceparent.split("-")
+    return {"trace_id": trace_id, "span_id": span_id}
+
+
+def note(attributes: Attributes) -> None:
+    """Adds to the span within which the caller runs."""
+    _current.get().note(attributes)
+
+
 def begin(
     name: str,
     kind: Kind,

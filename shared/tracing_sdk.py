@@ -21,7 +21,7 @@ from opentelemetry.util.types import Attributes as SdkAttributes
 
 from shared.tracing import HEADER, LINKS_MAX, Attributes, Exporter, Kind
 
-CLOSE_SECONDS_MAX = 5.0
+CLOSE_SECONDS_MAX = 3.0
 """What the last spans may take on their way; a collector that is away keeps no service from ending."""
 
 _KINDS: Mapping[Kind, SpanKind] = {

@@ -10,6 +10,7 @@ import httpx
 import msgspec
 
 from services.notifier.channels.addresses import CheckedTransport, ForbiddenAddress, resolve
+from shared import tracing
 from shared.errors import ConfigError
 
 CONNECT_SECONDS = 5.0
@@ -125,6 +126,7 @@ class HttpClient:
                 extensions=self._extensions,
             )
         )
+        tracing.note({"http.response.status_code": response.status_code})
         try:
             return Answer(
                 status=response.status_code,

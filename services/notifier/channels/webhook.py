@@ -8,6 +8,7 @@ from standardwebhooks.webhooks import Webhook
 from services.notifier.channels.channel import Pace, Result
 from services.notifier.channels.http import Answer, Client, Request, check_url
 from services.notifier.messages.letter import Letter
+from shared import tracing
 from shared.clock import from_us
 from shared.config import WebhookChannel
 from shared.errors import ConfigError
@@ -33,7 +34,8 @@ class SignedWebhook:
 
     async def send(self, letters: Sequence[Letter], now_us: int) -> Result:
         (letter,) = letters
-        headers = {**self._headers, **self._signed(letter.trigger.id, letter.value, now_us)}
+        signed = self._signed(letter.trigger.id, letter.value, now_us)
+        headers = {**self._headers, **tracing.headers(), **signed}
         answer = await self._client.send(Request(url=self._url, body=letter.value, headers=headers))
         return result_of(answer)
 

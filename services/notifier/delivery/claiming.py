@@ -140,4 +140,10 @@ def letter_of(claim: Claim) -> Letter | None:
     """The letter of a claim; None where its customer was erased."""
     if claim.task is None or claim.trigger is None:
         return None
-    return Letter(delivery=claim.delivery, task=claim.task, trigger=claim.trigger, value=claim.value)
+    return Letter(
+        delivery=claim.delivery,
+        task=claim.task,
+        trigger=claim.trigger,
+        value=claim.value,
+        traceparent=claim.traceparent,
+    )

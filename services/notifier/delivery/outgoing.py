@@ -22,10 +22,11 @@ from sqlalchemy import (
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.notifier.delivery.bundling import Waiting
+from services.notifier.store.places import decisions
 from services.notifier.store.rows import decode_task, delivery_from_row
 from services.notifier.tasks.announce import ENDS, Delivery
 from services.notifier.tasks.lifecycle import Task
-from shared import schema
+from shared import schema, tracing
 from shared.triggers import Trigger, decode_trigger
 
 _d = schema.deliveries.c
@@ -38,6 +39,7 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True):
     task: Task | None
     trigger: Trigger | None
     value: bytes
+    traceparent: str | None = None
 
 
 MarkState = Literal["pending", "delivered", "dead", "cancelled"]
@@ -160,7 +162,9 @@ async def _claims(connection: AsyncConnection, which: ColumnElement[bool]) -> li
         .where(which)
         .order_by(d.c.created_us, d.c.id)
     )
-    return [_claim_from_row(row) for row in (await connection.execute(query)).mappings()]
+    rows = (await connection.execute(query)).mappings().all()
+    decided = await decisions(connection, {row["trigger_id"] for row in rows}) if tracing.is_on() else {}
+    return [_claim_from_row(row, decided.get(row["trigger_id"])) for row in rows]
 
 
 async def reread(connection: AsyncConnection, delivery: Delivery) -> Claim | None:
@@ -170,13 +174,14 @@ async def reread(connection: AsyncConnection, delivery: Delivery) -> Claim | Non
     return found[0] if is_ours and found[0].delivery.state == "pending" else None
 
 
-def _claim_from_row(row: RowMapping) -> Claim:
+def _claim_from_row(row: RowMapping, traceparent: str | None) -> Claim:
     value = row["value"] or b""
     return Claim(
         delivery=delivery_from_row(row),
         task=decode_task(row["task"]) if row["task"] is not None else None,
         trigger=decode_trigger(value) if value else None,
         value=bytes(value),
+        traceparent=traceparent,
     )
 
 

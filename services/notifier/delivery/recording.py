@@ -19,6 +19,7 @@ from services.notifier.tasks.announce import ENDS, Delivery, face
 from services.notifier.tasks.ledger import Ledger
 from services.notifier.tasks.lifecycle import notified
 from services.notifier.tasks.turns import raised
+from shared import tracing
 from shared.config import Config
 from shared.metrics import DELIVERIES, STOP_TO_DELIVERED_SECONDS
 from shared.triggers import encode_trigger
@@ -148,13 +149,28 @@ def _count(sent: Sent, attempt: Attempt) -> None:
     if sent.arrived and delivery.kind == "opened":
         decided_us = instant_of(sent.letter.trigger.data.decided_at)
         STOP_TO_DELIVERED_SECONDS.observe(max(0, attempt.at_us - decided_us) / 1_000_000)
-    if sent.mark.state == "dead":
-        log.error(
-            "a delivery is given up; it can be replayed",
-            delivery=delivery.id,
-            trigger=delivery.trigger_id,
-            product=delivery.product,
-            customer=delivery.customer_id,
-            channel=delivery.channel,
-            detail=attempt.detail,
-        )
+    _say(sent, attempt)
+
+
+def _say(sent: Sent, attempt: Attempt) -> None:
+    """A line an attempt, with every id by which somebody may look for it."""
+    delivery = sent.letter.delivery
+    told: dict[str, object] = {
+        "delivery": delivery.id,
+        "trigger": delivery.trigger_id,
+        "task": delivery.task_id,
+        "product": delivery.product,
+        "customer": delivery.customer_id,
+        "channel": delivery.channel,
+        "attempt": delivery.attempt_count,
+        "took_ms": attempt.took_us // 1000,
+        **tracing.log_ids(sent.letter.traceparent),
+    }
+    if sent.arrived:
+        log.info("a delivery arrived", **told)
+    elif sent.mark.state == "pending":
+        log.warning("a delivery failed and is tried again", detail=attempt.detail, **told)
+    elif sent.mark.state == "dead":
+        log.error("a delivery is given up; it can be replayed", detail=attempt.detail, **told)
+    else:
+        log.info("a delivery was not wanted any more", detail=attempt.detail, **told)

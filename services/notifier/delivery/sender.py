@@ -23,6 +23,7 @@ from services.notifier.delivery.outgoing import Attempt, Mark
 from services.notifier.delivery.posting import is_ours, mark_of, returned, waited_us
 from services.notifier.delivery.recording import Sent
 from services.notifier.delivery.resting import ChannelState
+from services.notifier.delivery.tracks import attempting, note_result
 from services.notifier.messages.letter import Letter
 from services.notifier.parts import NotifierParts
 from services.notifier.rests import first_of
@@ -207,6 +208,12 @@ class Sender:
         return msgspec.structs.replace(letters[0], shown=letter.shown)
 
     async def _attempt(self, letters: Sequence[Letter], now_us: int) -> Result:
+        with attempting(letters) as span:
+            result = await self._sent_by_channel(letters, now_us)
+            note_result(span, result)
+        return result
+
+    async def _sent_by_channel(self, letters: Sequence[Letter], now_us: int) -> Result:
         delivery = letters[0].delivery
         try:
             return await self._channels[delivery.channel].send(letters, now_us)

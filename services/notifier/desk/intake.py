@@ -13,6 +13,7 @@ import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.notifier.desk import guarding
+from services.notifier.desk.taking import Taking
 from services.notifier.parts import NotifierParts
 from services.notifier.rests import first_of
 from services.notifier.store import ledgers, places
@@ -133,6 +134,7 @@ class Intake:
         now_us = self._parts.clock.now_us()
         readable, letters = self._read(records, now_us)
         config = self._parts.config
+        taking = Taking(partition, readable)
         async with self._parts.database.begin() as connection:
             await places.move_position(
                 connection, partition, first=first, next_offset=records[-1].offset + 1, now_us=now_us
@@ -154,6 +156,7 @@ class Intake:
             await places.write_dead_letters(connection, letters)
             hit("notifier.batch.written")
         hit("notifier.batch.committed")
+        taking.committed(ledger.known)
         if not ledger.is_empty:
             self._on_news()
 

@@ -70,6 +70,16 @@ async def standing(connection: AsyncConnection, trigger_ids: Collection[str]) ->
     return found
 
 
+async def decisions(connection: AsyncConnection, trigger_ids: Collection[str]) -> dict[str, str]:
+    """Of those of these triggers whose decision is traced, its context."""
+    o = schema.outbox.c
+    found: dict[str, str] = {}
+    for some in slices(trigger_ids):
+        query = select(o.id, o.traceparent).where(o.id.in_(some), o.traceparent.is_not(None))
+        found.update((row.id, row.traceparent) for row in await connection.execute(query))
+    return found
+
+
 async def write_dead_letters(connection: AsyncConnection, letters: Sequence[DeadLetter]) -> None:
     """Puts what could not be read into the outbox, from where it is relayed to the dead letters' topic."""
     rows = [

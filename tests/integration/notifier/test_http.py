@@ -13,10 +13,12 @@ from services.notifier.channels.webhook import SignedWebhook
 from services.notifier.messages.letter import Letter
 from services.notifier.tasks.folding import take_trigger
 from services.notifier.tasks.ledger import Ledger
+from shared import tracing
 from shared.clock import SystemClock
 from shared.config import WebhookChannel
 from shared.errors import ConfigError
 from shared.triggers import encode_trigger
+from tests.traces import traced
 from tests.unit.notifier.cases import NOON, SECRET, config, stop
 
 Talk = Callable[[bytes, asyncio.StreamWriter], Awaitable[None]]
@@ -115,6 +117,12 @@ async def test_an_answer_is_read_with_its_status_headers_and_body() -> None:
     )
     assert (answer.status, answer.retry_after_seconds, answer.body) == (429, 7.0, b"slow")
     assert made.requests[0].startswith(b"POST /in HTTP/1.1\r\n")
+
+
+async def test_the_status_of_an_answer_is_told_by_the_span_around_it() -> None:
+    with traced() as traces, tracing.span("deliver phone", "client"):
+        await posted(saying("HTTP/1.1 503 Away\r\ncontent-length: 0\r\n\r\n"))
+    assert traces.one("deliver phone").attributes == {"http.response.status_code": 503}
 
 
 async def test_an_endless_answer_is_cut_short_and_still_a_success() -> None:

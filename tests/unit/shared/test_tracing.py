@@ -1,9 +1,17 @@
 """Traces: asked for by the environment alone, nothing where they are not, and never a secret in them."""
 
+import gzip
+import json
+import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
 
 import pytest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
@@ -142,3 +150,57 @@ def test_the_environment_may_give_the_service_another_name(monkeypatch: pytest.M
     assert span.resource.attributes["service.name"] == "calls"
     assert span.attributes is not None
     assert span.attributes["messaging.system"] == "kafka"
+
+
+class Collector(ThreadingHTTPServer):
+    """Takes what is exported and keeps it, by path."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Collecting)
+        self.received: list[tuple[str, ExportTraceServiceRequest]] = []
+
+
+class _Collecting(BaseHTTPRequestHandler):
+    server: Collector
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["content-length"]))
+        body = gzip.decompress(body) if self.headers.get("content-encoding") == "gzip" else body
+        self.server.received.append((self.path, ExportTraceServiceRequest.FromString(body)))
+        self.send_response(200)
+        self.end_headers()
+
+    def log_message(self, format: str, *arguments: object) -> None:
+        return
+
+
+@contextmanager
+def collecting() -> Iterator[Collector]:
+    with Collector() as collector:
+        serving = Thread(target=collector.serve_forever)
+        serving.start()
+        try:
+            yield collector
+        finally:
+            collector.shutdown()
+            serving.join()
+
+
+def test_spans_go_to_a_collector_by_otlp_before_the_process_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    with collecting() as collector:
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://127.0.0.1:{collector.server_port}")
+        with tracing.opened(os.environ, "usage-triggers-ingest", messaging="kafka"):
+            tracing.begin("POST /v1/events", "server").end()
+        ((path, request),) = collector.received
+    (resource,) = request.resource_spans
+    attributes = {one.key: one.value.string_value for one in resource.resource.attributes}
+    assert (path, attributes["service.name"]) == ("/v1/traces", "usage-triggers-ingest")
+    assert [span.name for scope in resource.scope_spans for span in scope.spans] == ["POST /v1/events"]
+
+
+def test_on_a_console_a_span_is_a_line_of_json(capsys: pytest.CaptureFixture[str]) -> None:
+    with tracing.opened({"OTEL_TRACES_EXPORTER": "console"}, "usage-triggers", messaging="kafka"):
+        tracing.begin("one", "server").end()
+        tracing.begin("two", "server").end()
+    lines = capsys.readouterr().err.splitlines()
+    assert [json.loads(line)["name"] for line in lines] == ["one", "two"]
