@@ -10,14 +10,14 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Mutable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, Protocol
 from uuid import uuid4
 
 import msgspec
 from starlette.types import ASGIApp
 
 from deploy.migrations.upgrade import bring_up
-from services.bootstrap import Foundations, assemble
+from services.bootstrap import Assembly, Foundations, assemble
 from shared.auth import KeyRing
 from shared.clock import SystemClock
 from shared.config import Config
@@ -27,6 +27,14 @@ from shared.settings import Settings
 
 PRODUCT = "bench"
 WARM_UP_REQUESTS = 20
+
+
+class Appending(Protocol):
+    """All that ingest asks of a log."""
+
+    async def append(self, topic: str, messages: Sequence[Message]) -> None: ...
+
+    async def check(self) -> None: ...
 
 
 class CountingLog:
@@ -56,6 +64,13 @@ class Posted(msgspec.Struct, frozen=True, kw_only=True):
 
 @asynccontextmanager
 async def ingest(log: CountingLog) -> AsyncIterator[tuple[ASGIApp, str]]:
+    """Ingest's application on `log`, and a key for it."""
+    async with assembled_ingest(log) as (assembly, key):
+        yield assembly.app, key
+
+
+@asynccontextmanager
+async def assembled_ingest(log: Appending) -> AsyncIterator[tuple[Assembly, str]]:
     """Ingest assembled as it is served, on `log`, and a key for it."""
     with TemporaryDirectory() as directory:
         database = open_sqlite(Path(directory) / "keys.sqlite")
@@ -73,7 +88,7 @@ async def ingest(log: CountingLog) -> AsyncIterator[tuple[ASGIApp, str]]:
         )
         assembly = assemble(base, ["ingest"])
         try:
-            yield assembly.app, await keys.create(PRODUCT)
+            yield assembly, await keys.create(PRODUCT)
         finally:
             await assembly.close()
             await database.close()

@@ -46,7 +46,8 @@ class KafkaLog:
     async def append(self, topic: str, messages: Sequence[Message]) -> None:
         if messages:
             count = self._partition_counts.get(topic) or await self.partitions(topic)
-            await self._appender.append(topic, messages, lambda message: self._partition_of(message, count))
+            partitions = [self._partition_of(message, count) for message in messages]
+            await self._appender.append(topic, messages, partitions)
 
     async def partitions(self, topic: str) -> int:
         """Asked once: a count that grew under way would tear customers from their history (keys move)."""

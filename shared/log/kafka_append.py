@@ -1,25 +1,25 @@
 """Appends to Kafka: gathers the messages of many calls into batches, and acknowledges each call by itself.
 
-A lane is a partition. One flusher sends, one batch a lane at a time, and the next one when it is
-acknowledged, so that aiokafka's own queue never fills. Whatever goes wrong with a batch ends the
-producer: an idempotent producer neither gives a batch up nor mends a gap in its sequence numbers, so
-it is abandoned, whoever waited is told that nobody knows, and a new one goes on (decision record 0011).
+A lane is a partition (`shared/log/kafka_lanes.py`). One flusher sends, one batch a lane at a time, and
+the next one when it is acknowledged, so that aiokafka's own queue never fills. Whatever goes wrong with
+a batch ends the producer: an idempotent producer neither gives a batch up nor mends a gap in its sequence
+numbers, so it is abandoned, whoever waited is told that nobody knows, and a new one goes on (decision
+record 0011).
 """
 
 import asyncio
-from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
-from shared import tracing
 from shared.clock import Clock
 from shared.errors import LogUnavailable, PermanentError
 from shared.log import Message
 from shared.log.aiokafka_inside import abandon_producer, start_producer
 from shared.log.kafka_connection import KafkaConnection, cause
+from shared.log.kafka_lanes import Call, Lane, Part, fill, parted
 from shared.log.waiting import Room, acknowledged, size_of
 
 BATCH_BYTES_MAX = 256 * 1024
@@ -27,55 +27,6 @@ MESSAGE_BYTES_MAX = 1_000_000
 """Just under the broker's usual `message.max.bytes`: it would refuse a larger one, and all beside it."""
 CONNECT_SECONDS = 5.0
 RECONNECT_EVERY_SECONDS = 1.0
-
-_NO_HEADERS: list[tuple[str, bytes]] = []  # one for all, for this is asked of every record there is
-
-
-class _Call:
-    """One append; `left_count` of its messages are not acknowledged yet."""
-
-    __slots__ = ("acknowledgement", "left_count")
-
-    def __init__(self, message_count: int) -> None:
-        self.left_count = message_count
-        self.acknowledgement: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-
-    def arrived(self) -> None:
-        """One more of its messages is in the log."""
-        self.left_count -= 1
-        if not self.left_count and not self.acknowledgement.done():
-            self.acknowledgement.set_result(None)
-
-    def failed(self, error: LogUnavailable) -> None:
-        if not self.acknowledgement.done():
-            self.acknowledgement.set_exception(error)
-
-
-class _Lane:
-    """The messages that wait for one partition, in order, and the calls whose batch is on its way."""
-
-    __slots__ = ("in_flight", "partition", "topic", "waiting")
-
-    def __init__(self, topic: str, partition: int) -> None:
-        self.topic = topic
-        self.partition = partition
-        self.waiting: deque[tuple[_Call, Message]] = deque()
-        self.in_flight: list[_Call] = []  # one entry a message
-
-    def arrived(self) -> None:
-        calls, self.in_flight = self.in_flight, []
-        for call in calls:
-            call.arrived()
-
-    def fail_in_flight(self, error: LogUnavailable) -> None:
-        calls, self.in_flight = self.in_flight, []
-        for call in calls:
-            call.failed(error)
-
-    def fail_waiting(self, error: LogUnavailable) -> None:
-        for call, _ in self.waiting:
-            call.failed(error)
-        self.waiting.clear()
 
 
 class Appender:
@@ -88,8 +39,8 @@ class Appender:
         self._clock = clock
         self._timeout_seconds = timeout_seconds
         self._room = Room(bytes_waiting_max)
-        self._lanes: dict[tuple[str, int], _Lane] = {}
-        self._ready: dict[_Lane, None] = {}  # lanes with something to send, longest waiting first
+        self._lanes: dict[tuple[str, int], Lane] = {}
+        self._ready: dict[Lane, None] = {}  # lanes with something to send, longest waiting first
         self._wake = asyncio.Event()
         self._flusher: asyncio.Task[None] | None = None
         self._farewells: set[asyncio.Task[None]] = set()
@@ -99,18 +50,19 @@ class Appender:
         self._down: LogUnavailable | None = None  # why nothing can be sent at present
         self._is_closed = False
 
-    async def append(
-        self, topic: str, messages: Sequence[Message], partition_of: Callable[[Message], int]
-    ) -> None:
-        """As `Log.append`; raises PermanentError for a message that no broker would take."""
+    async def append(self, topic: str, messages: Sequence[Message], partitions: Iterable[int]) -> None:
+        """As `Log.append`, each message to the partition beside it.
+
+        Raises PermanentError for a message that no broker would take.
+        """
         self._refuse_if_unable()
         _refuse_too_large(messages)
         size = size_of(messages)
         self._room.take(size)
         try:
-            call = _Call(len(messages))
-            for message in messages:
-                self._enqueue(topic, partition_of(message), call, message)
+            call = Call(len(messages))
+            for partition, part in parted(call, messages, partitions).items():
+                self._enqueue(topic, partition, part)
             await acknowledged(call.acknowledgement, self._timeout_seconds)
         finally:
             self._room.give(size)
@@ -130,8 +82,8 @@ class Appender:
     async def close(self) -> None:
         """Wait for what was taken, no longer than its callers do, and let the connections go."""
         self._is_closed = True
-        calls = {call for lane in self._lanes.values() for call in lane.in_flight}
-        calls |= {call for lane in self._lanes.values() for call, _ in lane.waiting}
+        calls = {call for lane in self._lanes.values() for call, _ in lane.in_flight}
+        calls |= {part.call for lane in self._lanes.values() for part in lane.waiting}
         if calls:
             await asyncio.wait([call.acknowledgement for call in calls], timeout=self._timeout_seconds)
         if self._flusher is not None:
@@ -150,11 +102,11 @@ class Appender:
             # Waiting would fill the queue for nothing: say so at once, the flusher tries meanwhile.
             raise self._down
 
-    def _enqueue(self, topic: str, partition: int, call: _Call, message: Message) -> None:
+    def _enqueue(self, topic: str, partition: int, part: Part) -> None:
         lane = self._lanes.get((topic, partition))
         if lane is None:
-            lane = self._lanes[topic, partition] = _Lane(topic, partition)
-        lane.waiting.append((call, message))
+            lane = self._lanes[topic, partition] = Lane(topic, partition)
+        lane.waiting.append(part)
         if not lane.in_flight:
             self._ready[lane] = None
             self._wake.set()
@@ -226,19 +178,18 @@ class Appender:
         for lane in self._lanes.values():
             lane.fail_in_flight(self._broken)
 
-    async def _send(self, producer: AIOKafkaProducer, lane: _Lane) -> None:
+    async def _send(self, producer: AIOKafkaProducer, lane: Lane) -> None:
         batch = producer.create_batch()
         timestamp_ms = self._clock.now_us() // 1000
         while lane.waiting:
-            call, message = lane.waiting[0]
-            if not call.acknowledgement.done():  # else its caller has given up: no need to send it
-                headers = _NO_HEADERS if message.traceparent is None else _headers_of(message.traceparent)
-                taken = batch.append(
-                    timestamp=timestamp_ms, key=message.key, value=message.value, headers=headers
-                )
-                if taken is None:
+            part = lane.waiting[0]
+            if not part.call.acknowledgement.done():  # else its caller has given up: no need to send it
+                count = fill(batch, part, timestamp_ms)
+                if count:
+                    lane.in_flight.append((part.call, count))
+                    part.sent_count += count
+                if part.sent_count < len(part.messages):
                     break  # full; the next one goes when this one has arrived
-                lane.in_flight.append(call)
             lane.waiting.popleft()
         if not lane.in_flight:
             return
@@ -252,7 +203,7 @@ class Appender:
         delivery.add_done_callback(partial(self._on_delivery, lane, overdue))
 
     def _on_delivery(
-        self, lane: _Lane, overdue: asyncio.TimerHandle, delivery: asyncio.Future[object]
+        self, lane: Lane, overdue: asyncio.TimerHandle, delivery: asyncio.Future[object]
     ) -> None:
         overdue.cancel()
         error = None if delivery.cancelled() else delivery.exception()
@@ -268,10 +219,6 @@ class Appender:
         if self._broken is None:
             self._broken = LogUnavailable(f"Kafka did not acknowledge: {cause(error)}")
             self._wake.set()
-
-
-def _headers_of(traceparent: str) -> list[tuple[str, bytes]]:
-    return [(tracing.HEADER, traceparent.encode())]
 
 
 def _refuse_too_large(messages: Sequence[Message]) -> None:
