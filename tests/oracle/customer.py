@@ -136,15 +136,19 @@ class Customer:
         self.__post_init__()
 
     def change(self, profile: Profile, received_us: int) -> None:
-        """A new profile: its settings hold after the usage day in which it was received."""
+        """A new profile: its settings, where they differ, hold after the usage day in which it was received."""
+        self.profile = profile
+        zone, day_starts = self._place()
+        calendar = calendar_of(self.section, profile)
+        latest = self.timeline.settings[-1]
+        if (zone, day_starts) == (latest.zone, latest.day_starts) and calendar == self.calendars[-1][1]:
+            return
         in_force = tuple(s for s in self.timeline.settings if s.from_us is None or s.from_us <= received_us)
         day = Timeline(in_force).day_of(received_us)
         closes_us = Timeline(in_force).closes_us(day)
-        self.profile = profile
-        zone, day_starts = self._place()
         self.timeline = self.timeline.after(Settings(zone=zone, day_starts=day_starts, from_us=closes_us))
         kept = [known for known in self.calendars if known[0] <= day]
-        self.calendars = [*kept, (day + 1, calendar_of(self.section, profile), zone)]
+        self.calendars = [*kept, (day + 1, calendar, zone)]
 
     def expected(self, day: int, *, judged_on: int, active: Collection[int]) -> bool:
         """Whether use is expected on `day`, by what is known on the day `judged_on`."""

@@ -5,6 +5,8 @@ Readings where the pages leave it open:
 - An event that names its day alone is too old when the whole day lies before the late window, and in
   the future when the whole day lies after the tolerance.
 - What a profile's record settles on the way is told with the new profile.
+- A profile that changes none of the settings changes no day, whenever it was received: it is a client's
+  repetition, and the first that was read has said from when on they hold.
 - A refused event changes nothing, not even what was due.
 - Where an event concerns several rules, and where several have days to settle, the rules go in the
   order of the configuration, each with all its days.

@@ -43,6 +43,23 @@ def test_a_move_taken_back_on_the_same_day_cuts_no_day_short() -> None:
     assert first_difference(section(rules), story.entries) is None
 
 
+def test_a_profile_repeated_by_its_client_moves_nothing_however_late_it_is_read() -> None:
+    """Seeds 7001222 and 7001248: the same move, received earlier and read later, does not take effect earlier."""
+    rules = {"stopped": {"kind": "absence", "cutoff": "00:30", "grace": "0s"}}
+    story = Story().use("2026-03-02 12:00").use("2026-03-03 12:00")
+    story.profile("2026-03-04 08:00", time_zone="Asia/Kathmandu")
+    again = ProfileChanged(
+        product=PRODUCT,
+        customer_id=CUSTOMER,
+        profile=Profile(time_zone="Asia/Kathmandu"),
+        received_us=story.us("2026-03-03 08:00"),
+    )
+    story.entries.append(Entry(story.us("2026-03-04 09:00"), again))
+    for hour in ("04 18:46", "05 00:31", "05 18:46", "06 00:31"):
+        story.tick(f"2026-03-{hour}")
+    assert first_difference(section(rules), story.entries) is None
+
+
 async def test_a_partition_that_comes_and_goes_is_not_told_the_time_each_time_it_comes() -> None:
     """Seed 132: two evaluators who disputed a partition claimed it by turns, each claim brought a tick, and
     each tick the next claim; a sweep between two ticks has the same effect."""
