@@ -136,7 +136,7 @@ class Customer:
         self.__post_init__()
 
     def change(self, profile: Profile, received_us: int) -> None:
-        """A new profile: its settings, where they differ, hold after the usage day in which it was received."""
+        """A new profile: settings that differ hold after the usage day in which it was received."""
         self.profile = profile
         zone, day_starts = self._place()
         calendar = calendar_of(self.section, profile)

@@ -44,7 +44,7 @@ def test_a_move_taken_back_on_the_same_day_cuts_no_day_short() -> None:
 
 
 def test_a_profile_repeated_by_its_client_moves_nothing_however_late_it_is_read() -> None:
-    """Seeds 7001222 and 7001248: the same move, received earlier and read later, does not take effect earlier."""
+    """Seeds 7001222 and 7001248: a move received earlier and read later does not take effect earlier."""
     rules = {"stopped": {"kind": "absence", "cutoff": "00:30", "grace": "0s"}}
     story = Story().use("2026-03-02 12:00").use("2026-03-03 12:00")
     story.profile("2026-03-04 08:00", time_zone="Asia/Kathmandu")
