@@ -1,15 +1,17 @@
-"""docs/performance.md, its charts and the README's figures, made from bench/results alone."""
+"""docs/performance.md with its charts, and the README's and operator's figures, from bench/results alone."""
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from bench import charts, sizing
+from bench import capacity, charts, sizing
 from bench.record import amount, span
 from bench.result import Result, Target, read_all
 
 ROOT = Path(__file__).parents[1]
 PAGE, README = "docs/performance.md", "README.md"
+BUSY = r" \*"
+"""Marks what was measured while others used the machine."""
 Results = Mapping[str, Result]
 
 HEAD = """# Performance
@@ -56,18 +58,24 @@ README_FIGURES = (
 
 def main() -> None:
     results = read_all()
-    for path, text in files(results, (ROOT / README).read_text(encoding="utf-8")).items():
+    for path, text in files(results, _text_of(README), _text_of(capacity.PAGE)).items():
         (ROOT / path).parent.mkdir(parents=True, exist_ok=True)
         (ROOT / path).write_text(text, encoding="utf-8")
-    print(f"made {PAGE} and the figures of {README} from {len(results)} results")
+    print(f"made {PAGE} and the figures of {README} and {capacity.PAGE} from {len(results)} results")
 
 
-def files(results: Results, readme: str) -> dict[str, str]:
-    """What each file is to hold, by its path in the tree; `readme` is the README as it stands."""
+def files(results: Results, readme: str, operations: str) -> dict[str, str]:
+    """What each file is to hold, by its path in the tree; `readme` and `operations` as they stand."""
     pictures = dict(_pictures(results))
-    return {PAGE: page(results, pictures), README: with_figures(readme, results)} | {
-        f"docs/{path}": drawing for path, drawing in pictures.items()
-    }
+    return {
+        PAGE: page(results, pictures),
+        README: with_figures(readme, results),
+        capacity.PAGE: with_capacity(operations, results),
+    } | {f"docs/{path}": drawing for path, drawing in pictures.items()}
+
+
+def _text_of(path: str) -> str:
+    return (ROOT / path).read_text(encoding="utf-8")
 
 
 def page(results: Results, pictures: Mapping[str, str]) -> str:
@@ -78,15 +86,36 @@ def page(results: Results, pictures: Mapping[str, str]) -> str:
 
 def with_figures(readme: str, results: Results) -> str:
     """The README with its two made parts renewed; a busy machine's figures never replace a quiet one's."""
-    rows = dict(re.findall(r"^(\| .*? \|)(.*)$", readme, re.MULTILINE))
+    known = _rows(readme)
     found = []
     for words, name, key in README_FIGURES:
-        label, row = f"| {words} |", rows.get(f"| {words} |", "")
+        label, row = f"| {words} |", known.get(f"| {words} |", "")
         if name in results and results[name].is_quiet and (said := _said(results[name], key)):
             row = f" {said} | `make {_heading(results[name])}` |"
         found += [label + row] if row else []
     table = "\n".join(["| | | |", "| --- | ---: | --- |", *found])
     return _between(_between(readme, "figures", table), "size", sizing.sentence(results))
+
+
+def with_capacity(operations: str, results: Results) -> str:
+    """The operator's page with its table renewed. Where no quiet machine has measured it, a busy one's figure
+    stands there and says so: it bounds what is carried."""
+    known = _rows(operations)
+    found = ["| | carried | measured by | more takes |", "| --- | ---: | --- | --- |"]
+    for row in capacity.ROWS:
+        label, kept = f"| {row.words} |", known.get(f"| {row.words} |", "")
+        measured = results.get(row.bench)
+        said = _said(measured, row.figure) if measured is not None else ""
+        if measured is not None and said and (measured.is_quiet or not kept or BUSY in kept):
+            mark = "" if measured.is_quiet else BUSY
+            kept = f" {said}{mark} | `make {_heading(measured)}` | {row.more} |"
+        found += [label + kept] if kept else []
+    return _between(operations, "capacity", "\n".join(found))
+
+
+def _rows(text: str) -> dict[str, str]:
+    """Every row of every table: what follows its first cell, by that."""
+    return dict(re.findall(r"^(\| .*? \|)(.*)$", text, re.MULTILINE))
 
 
 def _between(text: str, mark: str, made: str) -> str:

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from bench import __main__ as all_benches
-from bench.page import files, page
+from bench import capacity
+from bench.page import README, files, page, with_capacity
 from bench.result import Comparison, Curve, Figure, Machine, Result, Target, compare, rate, read_all, write
 
 ROOT = Path(__file__).parents[3]
@@ -18,13 +19,13 @@ def result(**given: object) -> Result:
 
 
 def test_the_page_the_charts_and_the_readme_are_those_that_the_kept_results_make():
-    made = files(read_all(), (ROOT / "README.md").read_text())
+    made = files(read_all(), *((ROOT / path).read_text() for path in (README, capacity.PAGE)))
     for path, text in made.items():
         assert (ROOT / path).read_text() == text, f"{path}: run `python -m bench.page`"
 
 
 def test_no_chart_is_left_of_a_bench_that_has_none():
-    made = files(read_all(), "")
+    made = files(read_all(), "", "")
     kept = {str(path.relative_to(ROOT)) for path in (ROOT / "docs" / "images").glob("bench-*.svg")}
     assert kept <= set(made)
 
@@ -77,7 +78,7 @@ def test_the_figures_of_a_busy_machine_never_replace_those_of_a_quiet_one_in_the
     row, readme = "| `serve` from a cold start to ready |{}", (ROOT / "README.md").read_text()
     figure = Figure(name="cold start on a new store", unit="s", values=(77.0,))
     for busy, said in ((0.9, readme), (0.0, " 77.0 s | `make bench-serve-start` |")):
-        made = files({"serve_start": result(name="serve_start", figures=(figure,), busy=busy)}, readme)
+        made = files({"serve_start": result(name="serve_start", figures=(figure,), busy=busy)}, readme, "")
         shown = [line for line in made["README.md"].splitlines() if line.startswith(row.format(""))]
         assert len(shown) == 1
         assert (shown[0] in said) if busy else (shown[0] == row.format(said))
@@ -87,3 +88,28 @@ def test_the_exponent_of_a_square_is_two():
     curve = Curve(name="c", across="size", unit="s", points=((1, 3), (10, 300), (100, 30_000)))
     assert curve.exponent == pytest.approx(2)
     assert curve.at(1_000) == pytest.approx(3_000_000)
+
+
+PAGE_OF_OPERATIONS = "<!-- capacity: made by bench.page -->\n{}\n<!-- capacity end -->\n"
+SENDING = "| webhooks out of a notifier, ten at once |"
+
+
+def sending(speed: float, *, busy: float) -> dict[str, Result]:
+    return {
+        "deliveries": result(
+            name="deliveries", figures=(rate("sender", "deliveries", speed, [1]),), busy=busy
+        )
+    }
+
+
+def test_a_busy_machine_tells_what_is_carried_until_a_quiet_one_does_and_not_after():
+    nothing = PAGE_OF_OPERATIONS.format("")
+    busy = with_capacity(nothing, sending(800, busy=0.9))
+    assert rf"{SENDING} 800 deliveries/s \* | `make bench-deliveries` |" in busy
+    quiet = with_capacity(busy, sending(1000, busy=0.0))
+    assert f"{SENDING} 1,000 deliveries/s | `make bench-deliveries` |" in quiet
+    assert with_capacity(quiet, sending(800, busy=0.9)) == quiet
+
+
+def test_what_nothing_has_measured_has_no_row():
+    assert SENDING not in with_capacity(PAGE_OF_OPERATIONS.format(""), {})
