@@ -38,7 +38,7 @@ def main() -> Result:
     parser.add_argument("--runs", type=int, default=5)
     runs = parser.parse_args().runs
     with tempfile.TemporaryDirectory() as directory:
-        events, customers, name = _files(Path(directory))
+        events, customers, name = usage_file(Path(directory))
         with contextlib.redirect_stderr(io.StringIO()):
             history = read_history(str(events), customers, DEFAULT_PRODUCT, Rejections(print))
         bare = [_seconds(lambda: _bare_loop(history)) for _ in range(runs)]
@@ -55,7 +55,7 @@ def main() -> Result:
     )
 
 
-def _files(directory: Path) -> tuple[Path, str | None, str]:
+def usage_file(directory: Path) -> tuple[Path, str | None, str]:
     events = DATA / "restaurant_days.csv.gz"
     if events.exists():
         return events, str(DATA / "restaurants.csv"), "real restaurants"
