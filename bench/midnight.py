@@ -20,7 +20,7 @@ import psutil
 
 from bench.on_kafka import PARTITIONS, PARTS, opened_log, own_servers, server_versions
 from bench.record import conclude, result
-from bench.result import Figure, Result
+from bench.result import Figure, Result, rate
 from deploy.migrations.upgrade import bring_up
 from services.evaluator import engine
 from services.evaluator.core.rules import Product, compile_product
@@ -102,6 +102,7 @@ async def _measure(kafka: KafkaServer, postgres: PostgresServer, size: Size) -> 
         f"meanwhile {seen.posted:,} events of {newcomers:,} new customers",
         figures=[
             Figure(name="all of them settled", unit="s", values=(seen.settled_seconds,)),
+            rate("customers settled", "customers", size.customers, [seen.settled_seconds]),
             Figure(name="resident at first", unit="MiB", values=(seen.memory_first / MEBIBYTE,)),
             Figure(name="resident at most", unit="MiB", values=(seen.memory_peak / MEBIBYTE,)),
         ],

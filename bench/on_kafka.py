@@ -39,10 +39,10 @@ def own_servers(*, durable: bool = False) -> Iterator[tuple[KafkaServer, Postgre
 
 
 @asynccontextmanager
-async def opened_log(kafka: KafkaServer) -> AsyncIterator[KafkaLog]:
-    """A log whose topics have `PARTITIONS` partitions; closed at the end of the block."""
+async def opened_log(kafka: KafkaServer, partitions: int = PARTITIONS) -> AsyncIterator[KafkaLog]:
+    """A log whose topics have so many partitions; closed at the end of the block."""
     connection = KafkaConnection(bootstrap_servers=kafka.bootstrap_servers)
-    settings = Settings.model_validate({"KAFKA_PARTITIONS": PARTITIONS})
+    settings = Settings.model_validate({"KAFKA_PARTITIONS": partitions})
     await ensure_topics(connection, [topic_plan(name, settings) for name in TOPICS])
     log = KafkaLog(connection, SystemClock())
     try:

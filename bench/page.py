@@ -94,7 +94,9 @@ def with_figures(readme: str, results: Results) -> str:
             row = f" {said} | `make {_heading(results[name])}` |"
         found += [label + row] if row else []
     table = "\n".join(["| | | |", "| --- | ---: | --- |", *found])
-    return _between(_between(readme, "figures", table), "size", sizing.sentence(results))
+    made = _between(readme, "figures", table)
+    size = sizing.sentence(results)
+    return _between(made, "size", size) if size else made
 
 
 def with_capacity(operations: str, results: Results) -> str:

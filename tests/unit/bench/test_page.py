@@ -3,9 +3,10 @@
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 from bench import __main__ as all_benches
-from bench import capacity
+from bench import capacity, sizing
 from bench.page import README, files, page, with_capacity
 from bench.result import Comparison, Curve, Figure, Machine, Result, Target, compare, rate, read_all, write
 
@@ -113,3 +114,28 @@ def test_a_busy_machine_tells_what_is_carried_until_a_quiet_one_does_and_not_aft
 
 def test_what_nothing_has_measured_has_no_row():
     assert SENDING not in with_capacity(PAGE_OF_OPERATIONS.format(""), {})
+
+
+MEASURED = sizing.Measured(
+    events=50_000, settled=10_000, taken_in=500_000, bytes_each=300, cores=2, is_quiet=True
+)
+
+
+def test_a_midnight_bounds_what_a_machine_carries_where_events_leave_room_for_more():
+    # events: 50,000 / 2 / 5 * 86,400 / 20 = 21.6 million; midnight: 10,000 * 900 / 2 = 4.5 million
+    assert sizing.customers_carried(MEASURED) == 4_500_000
+
+
+def test_events_bound_it_where_midnights_are_quick():
+    # 5,000 / 2 / 5 * 86,400 / 20 = 2.16 million, told with two digits
+    measured = structs.replace(MEASURED, events=5_000)
+    assert sizing.customers_carried(measured) == 2_100_000
+
+
+def test_twice_the_evaluators_are_counted_on_than_the_rate_alone_would_take():
+    assert sizing.evaluators_needed(MEASURED, 100_000) == 4
+
+
+def test_nothing_is_said_of_size_while_a_figure_for_it_is_missing():
+    assert sizing.sentence({}) == ""
+    assert sizing.paragraphs({}) == []

@@ -1,0 +1,1 @@
+"""How time and store grow with customers, events, partitions and processes."""
