@@ -40,7 +40,7 @@ def main(chosen: Sequence[str]) -> int:
     for name in chosen or names():
         print(f"\n== {name}", flush=True)
         begun = time.perf_counter()
-        if not _is_run_well([sys.executable, "-m", f"bench.{name}", *SHORTER.get(name, [])]):
+        if not is_run_well([sys.executable, "-m", f"bench.{name}", *SHORTER.get(name, [])]):
             failed.append(name)
         print(f"   {time.perf_counter() - begun:.0f} s", flush=True)
     page.main()
@@ -49,12 +49,13 @@ def main(chosen: Sequence[str]) -> int:
     return 1 if failed else 0
 
 
-def _is_run_well(command: Sequence[str]) -> bool:
+def is_run_well(command: Sequence[str], seconds_max: float = SECONDS_MAX) -> bool:
+    """Runs it to its end, and ends it with all that it started when it takes too long."""
     child = subprocess.Popen(command, cwd=HERE.parent, start_new_session=True)
     try:
-        return child.wait(SECONDS_MAX) == 0
+        return child.wait(seconds_max) == 0
     except subprocess.TimeoutExpired:
-        print(f"   took more than {SECONDS_MAX:.0f} s", flush=True)
+        print(f"   took more than {seconds_max:.0f} s", flush=True)
         return False
     finally:
         _end(child)

@@ -8,7 +8,7 @@ from bench.record import amount
 from bench.result import Curve
 
 WIDTH, HEIGHT = 720, 320
-_LEFT, _RIGHT, _TOP, _BOTTOM = 70, 190, 20, 46
+_LEFT, _RIGHT, _TOP, _BOTTOM = 70, 200, 32, 46
 _BAR, _NAME = 26, 250
 _COLOURS = ("#2563eb", "#d97706", "#059669", "#be185d")
 _GREY = "#64748b"
@@ -34,18 +34,18 @@ def curves(shown: Sequence[Curve], title: str) -> str:
         drawn.append(_text(places[-1][0] + 8, ends[-1] + 4, said, "start", colour))
     first = shown[0]
     drawn.append(_text(WIDTH - _RIGHT, HEIGHT - 8, first.across, "end"))
-    drawn.append(_text(_LEFT - 8, _TOP - 6, first.unit, "end"))
+    drawn.append(_text(_LEFT - 8, 14, first.unit, "end"))
     return _svg(drawn, title, HEIGHT)
 
 
-def bars(values: Sequence[tuple[str, float]], unit: str, title: str) -> str:
-    """One bar for each, the longest for the highest; on a logarithmic axis, for a peer may be far behind."""
+def bars(values: Sequence[tuple[str, float]], ours: str, unit: str, title: str) -> str:
+    """A bar for each, those whose name begins with `ours` in colour; logarithmic, for some are far behind."""
     axis = _Axis.over([value for _, value in values], _NAME, WIDTH - 110)
     height = _TOP + _BAR * len(values) + 12
     drawn = []
     for number, (name, value) in enumerate(values):
         y = _TOP + number * _BAR
-        colour = _COLOURS[0] if number == 0 else _GREY
+        colour = _COLOURS[0] if name.startswith(ours) else _GREY
         length = max(axis.at(value) - _NAME, 2)
         drawn.append(_text(_NAME - 8, y + 13, name, "end"))
         drawn.append(f'<rect x="{_NAME}" y="{y}" width="{length:.1f}" height="{_BAR - 8}" fill="{colour}"/>')
@@ -62,7 +62,7 @@ class _Axis:
 
     @classmethod
     def over(cls, values: Sequence[float], start: float, end: float) -> "_Axis":
-        return cls(floor(log10(min(values)) - 0.05), ceil(log10(max(values))), start, end)
+        return cls(floor(log10(min(values))), ceil(log10(max(values))), start, end)
 
     def at(self, value: float) -> float:
         share = (log10(value) - self.low) / (self.high - self.low)

@@ -206,7 +206,10 @@ def _pictures(results: Results) -> Iterator[tuple[str, str]]:
             yield f"images/bench-{result.name}-{number}.svg", charts.curves(shown, result.title)
         if result.name == "peers":
             values = [(figure.name, figure.median) for figure in result.figures if figure.unit == "events/s"]
-            yield f"images/bench-{result.name}-speeds.svg", charts.bars(values, "events/s", result.title)
+            yield (
+                f"images/bench-{result.name}-speeds.svg",
+                charts.bars(values, "usage-triggers", "events/s", result.title),
+            )
 
 
 def _heading(result: Result) -> str:

@@ -111,7 +111,8 @@ async def filled(postgres: PostgresServer, customers: int, partitions: int) -> t
     database = open_postgres(url)
     await bring_up(database)
     await database.close()
-    state = _state(products()[DEFAULT_PRODUCT])
+    product = products()[DEFAULT_PRODUCT]
+    state = _state(product)
     value = encode_state(state)
     connection = await asyncpg.connect(url)
     try:
@@ -129,7 +130,10 @@ async def filled(postgres: PostgresServer, customers: int, partitions: int) -> t
             ]
             columns = ["product", "customer_id", "partition", "due_us", "state"]
             await connection.copy_records_to_table("customers", records=rows, columns=columns)
-        await connection.execute("ANALYZE customers")
+        # Else everybody would be looked at once by rules that nobody has seen.
+        adopted = [(number, DEFAULT_PRODUCT, product.key) for number in range(partitions)]
+        await connection.executemany("INSERT INTO adopted_products VALUES ($1, $2, $3)", adopted)
+        await connection.execute("VACUUM ANALYZE customers")
         size = await connection.fetchval("SELECT pg_total_relation_size('customers')")
     finally:
         await connection.close()
