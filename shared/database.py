@@ -98,7 +98,7 @@ def translated(error: Exception) -> UsageTriggersError | None:
 
 def open_sqlite(path: Path) -> Database:
     """The embedded store: WAL, every commit on disk, one writer at a time."""
-    engine = create_async_engine(f"sqlite+aiosqlite:///{path}")
+    engine = create_async_engine(f"sqlite+aiosqlite:///{path}", hide_parameters=True)
 
     @event.listens_for(engine.sync_engine, "connect")
     def _on_connect(connection: Any, _record: object) -> None:
@@ -134,6 +134,7 @@ def open_postgres(url: str) -> Database:
         raise SetupError(f"DATABASE_URL names {address.drivername!r}; only postgresql:// is supported")
     engine = create_async_engine(
         address.set(drivername="postgresql+asyncpg").difference_update_query(["sslmode", "sslrootcert"]),
+        hide_parameters=True,  # what a fault prints would hold profiles, hashes and tokens
         pool_pre_ping=True,
         pool_size=8,
         max_overflow=4,

@@ -5,8 +5,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from shared import tracing
 
-UNTRACED = frozenset(("/healthz", "/readyz", "/metrics"))
-"""Asked every few seconds by machines; nobody looks for them."""
+UNTRACED = ("/healthz", "/readyz", "/metrics", "/assets/")
+"""What paths begin with that machines ask for every few seconds, and browsers for every page."""
 
 
 class TracedRequests:
@@ -16,7 +16,7 @@ class TracedRequests:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["path"] in UNTRACED:
+        if scope["type"] != "http" or scope["path"].startswith(UNTRACED):
             await self._app(scope, receive, send)
             return
         method = scope["method"]

@@ -74,8 +74,8 @@ async def test_a_dead_letter_carries_the_context_of_the_request_that_was_refused
     assert not traces.one("POST /v1/events").is_error, "the sender was wrong, not we"
 
 
-@pytest.mark.parametrize("probe", ["/healthz", "/readyz", "/metrics"])
-async def test_what_machines_ask_every_few_seconds_is_not_traced(tmp_path: Path, probe: str) -> None:
+@pytest.mark.parametrize("probe", ["/healthz", "/readyz", "/metrics", "/assets/0/inbox.css"])
+async def test_what_machines_ask_for_by_themselves_is_not_traced(tmp_path: Path, probe: str) -> None:
     with traced() as traces:
         await post(tmp_path, {}, path=probe)
     assert traces.spans == []

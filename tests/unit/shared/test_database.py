@@ -136,3 +136,15 @@ def test_an_address_is_taken_as_operators_write_it() -> None:
     database = open_postgres("postgres://u:p@h:5/d?sslmode=require")
     assert database.engine.url.drivername == "postgresql+asyncpg"
     assert dict(database.engine.url.query) == {}
+
+
+async def test_a_statement_that_fails_does_not_print_what_it_was_given(tmp_path: Path) -> None:
+    database = open_sqlite(tmp_path / "x.db")
+    try:
+        with pytest.raises(OperationalError) as failure:
+            async with database.begin() as connection:
+                await connection.execute(text("INSERT INTO nowhere VALUES (:phone)"), {"phone": "03-1234"})
+        assert "nowhere" in str(failure.value)
+        assert "03-1234" not in str(failure.value)
+    finally:
+        await database.close()
