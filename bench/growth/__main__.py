@@ -41,6 +41,7 @@ class Found(msgspec.Struct, kw_only=True):
     by_customers: list[Point] = []
     by_partitions: list[Point] = []
     by_members: list[Point] = []
+    work_by_members: list[Point] = []
     bytes_each: float = 0.0
     versions: dict[str, str] = {}
 
@@ -97,8 +98,9 @@ async def _members(count: int, events: int, found: Found) -> None:
             url, _ = await filled(postgres, 0, SHARED_PARTITIONS)
             with members_waiting(kafka, url, SHARED_PARTITIONS, count) as members:
                 await _fill(log, events)
-                seconds = await several_evaluators(members, url, events)
+                seconds, worked = await several_evaluators(members, url, events)
     found.by_members.append((count, events / seconds))
+    found.work_by_members.append((count, 1e6 * worked / events))
     if count == 1:
         found.by_partitions.append((SHARED_PARTITIONS, events / seconds))
     print(f"{count} evaluators: {events / seconds:,.0f} events a second", flush=True)
@@ -136,6 +138,7 @@ def _result(given: argparse.Namespace, found: Found) -> Result:
             _curve("speed of one evaluator", "customers in the store", "events/s", found.by_customers),
             _curve("speed of one evaluator", "partitions", "events/s", found.by_partitions),
             _curve("speed of all evaluators", "evaluators", "events/s", found.by_members),
+            _curve("processor time of all evaluators", "evaluators", "µs an event", found.work_by_members),
         ],
         parts=PARTS,
         versions=found.versions,

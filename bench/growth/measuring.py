@@ -9,6 +9,7 @@ from contextlib import ExitStack, contextmanager
 from typing import IO
 
 import asyncpg
+import psutil
 
 from bench.growth.member import READY
 from bench.on_kafka import DAY_US, products, records_read
@@ -52,19 +53,26 @@ async def one_evaluator(log: Log, url: str, partitions: int, counts: Sequence[in
         await database.close()
 
 
-async def several_evaluators(members: Sequence[subprocess.Popen[str]], url: str, count: int) -> float:
-    """Seconds from the word to members that wait to the last of `count` records in the database."""
+async def several_evaluators(
+    members: Sequence[subprocess.Popen[str]], url: str, count: int
+) -> tuple[float, float]:
+    """Seconds from the word to the last of `count` records in the database, and of their processors."""
     connection = await asyncpg.connect(url)
     try:
-        begun = time.perf_counter()
+        worked, begun = _cpu_seconds(members), time.perf_counter()
         for member in members:
             _pipe(member.stdin).write("\n")
             _pipe(member.stdin).flush()
         while await _read_count(connection) < count:  # noqa: ASYNC110 - a look at other processes' work
             await asyncio.sleep(LOOK_EVERY_SECONDS)
-        return time.perf_counter() - begun
+        return time.perf_counter() - begun, _cpu_seconds(members) - worked
     finally:
         await connection.close()
+
+
+def _cpu_seconds(members: Sequence[subprocess.Popen[str]]) -> float:
+    times = [psutil.Process(member.pid).cpu_times() for member in members]
+    return float(sum(time.user + time.system for time in times))
 
 
 async def _read_count(connection: asyncpg.Connection) -> int:
