@@ -132,12 +132,15 @@ def span(
     parent: str | None = None,
     links: Iterable[str] = (),
 ) -> Iterator[Span]:
-    """A span around a block; what the block raises fails it, by the name of its class alone."""
+    """A span around a block; what the block raises fails it, by the name of its class alone.
+
+    To be cancelled is no failure: most often a browser has closed its page.
+    """
     begun = begin(name, kind, attributes, parent=parent, links=links)
     token = _current.set(begun)
     try:
         yield begun
-    except BaseException as error:
+    except Exception as error:
         begun.fail(type(error).__name__)
         raise
     finally:

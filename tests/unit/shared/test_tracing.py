@@ -1,5 +1,6 @@
 """Traces: asked for by the environment alone, nothing where they are not, and never a secret in them."""
 
+import asyncio
 import gzip
 import json
 import os
@@ -139,6 +140,12 @@ def test_a_failure_is_told_by_its_class_and_not_by_what_it_said() -> None:
     assert traces.one("work").is_error
     assert traces.one("work").attributes["error.type"] == "ValueError"
     assert "hunter2" not in traces.text()
+
+
+def test_work_that_is_cancelled_has_not_failed() -> None:
+    with traced() as traces, pytest.raises(asyncio.CancelledError), tracing.span("GET /live", "server"):
+        raise asyncio.CancelledError
+    assert not traces.one("GET /live").is_error
 
 
 def test_the_environment_may_give_the_service_another_name(monkeypatch: pytest.MonkeyPatch) -> None:
