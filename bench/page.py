@@ -150,12 +150,16 @@ def _targets(results: Iterable[Result]) -> Iterator[str]:
     yield f"## Asked and reached\n\n{reached} of {len(asked)} are reached.\n"
     yield "| | asked | measured | |\n| --- | ---: | ---: | --- |"
     for result, name, target, measured, unit in asked:
-        verdict = "reached" if target.is_reached_by(measured) else f"**missed**: {target.why_missed}"
+        verdict = "reached" if target.is_reached_by(measured) else _missed(target)
         if unit and not result.is_quiet:
             verdict = "not judged: others used the machine"
         link = f"[{_heading(result)}](#{_heading(result)})"
         yield f"| {link}: {name} | {target.words(unit)} | {amount(measured)} {unit} | {verdict} |"
     yield ""
+
+
+def _missed(target: Target) -> str:
+    return f"**missed**: {target.why_missed or 'the reason is not found yet'}"
 
 
 def _asked(result: Result) -> Iterator[tuple[str, Target, float, str]]:
