@@ -1,31 +1,33 @@
-"""Deliveries a second by the sender against a bare httpx loop: same server, same bodies, same concurrency.
+"""Deliveries a second by the sender against bare httpx: one client of as many connections, and ten of ten.
 
-    python -m bench.deliveries [--count 3000] [--concurrency 10] [--rounds 3]
+    python -m bench.deliveries [--count 1500] [--concurrency 50] [--rounds 3]
 
-The receiver is a bare socket in a process of its own that answers 204. The sender does all it does in
-life: claims with leases, looks at each task once more, signs, records attempts and tasks (SQLite, every
-commit on disk). Then, with a Slack of the same kind: 1,000 stops at once, from the moment they can be
-sent to Slack's 200, at one message a second.
+Everyone posts the same bodies to the same server. The receiver is a bare socket in a process of its own that
+answers 204. The sender does all it does in life: claims with leases, looks at each task once more, signs,
+records attempts and tasks (SQLite, every commit on disk). Then, with a Slack of the same kind: 1,000 stops at
+once, from the moment they can be sent to Slack's 200, at one message a second.
 """
 
 import argparse
 import asyncio
 import multiprocessing
+import os
 import random
 import socket
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Coroutine, Iterator
+from contextlib import AsyncExitStack, contextmanager
 from datetime import date
 from multiprocessing.synchronize import Event as Flag
 from pathlib import Path
 from statistics import quantiles
+from typing import Any
 
 import httpx
 
 from bench.record import conclude, result
-from bench.result import Figure, Result, compare, rate
+from bench.result import Figure, Result, Target, compare, rate
 from services.notifier.delivery.sender import Sender
 from services.notifier.parts import NotifierParts
 from services.notifier.store import ledgers
@@ -38,26 +40,38 @@ from shared.database import Database, open_sqlite
 from shared.log.embedded import EmbeddedLog
 from shared.metrics import DELIVERIES
 from shared.schema import metadata
+from shared.telemetry import configure_logging
 from shared.triggers import CustomerFacts, StreakFacts, Trigger, TriggerData, encode_trigger, trigger_id
 
 ANSWER = b"HTTP/1.1 204 No Content\r\n\r\n"
 SLACK_ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 STOPS_AT_ONCE = 1000
 WAIT_SECONDS_MAX = 300.0
+OF_ONE = Target(
+    at_least=5,
+    why_missed="what is left is httpx's own way to the socket, once a delivery, and SQLite's; a client of "
+    "fifty connections loses less here than in the sketch that set the mark (decision 0082)",
+)
+OF_TEN = Target(at_least=0.8)
 
 
 def main() -> Result:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--count", type=int, default=3000)
-    parser.add_argument("--concurrency", type=int, default=10)
+    parser.add_argument("--count", type=int, default=1500)
+    parser.add_argument("--concurrency", type=int, default=50)
     parser.add_argument("--rounds", type=int, default=3)
     given = parser.parse_args()
-    with _receiver(ANSWER) as url:
-        rounds = [_round(url, given.count, given.concurrency) for _ in range(given.rounds)]
-    with _receiver(SLACK_ANSWER) as url:
-        seconds = asyncio.run(_slack(url))
-    bare = rate("bare httpx loop", "deliveries", given.count, [took for took, _ in rounds])
-    sender = rate("sender", "deliveries", given.count, [took for _, took in rounds])
+    # As in life, where each delivery has its line; what is said of anything else is not asked for here.
+    with Path(os.devnull).open("w") as unread:
+        configure_logging("INFO", stream=unread)
+        with _receiver(ANSWER) as url:
+            rounds = [_round(url, given.count, given.concurrency, number) for number in range(given.rounds)]
+        with _receiver(SLACK_ANSWER) as url:
+            seconds = asyncio.run(_slack(url))
+    sender, one, ten = (
+        rate(name, "deliveries", given.count, [took[name] for took in rounds])
+        for name in ("sender", "one httpx client", "ten httpx clients of ten")
+    )
     slowest = Figure(
         name=f"{STOPS_AT_ONCE:,} stops at once, at Slack, 99th percentile",
         unit="s",
@@ -67,23 +81,28 @@ def main() -> Result:
         "deliveries",
         __doc__,
         load=f"{given.count:,} deliveries, {given.concurrency} at once, {given.rounds} rounds",
-        figures=[sender, bare, slowest],
-        comparisons=[compare(sender, bare)],
+        figures=[sender, one, ten, slowest],
+        comparisons=[compare(sender, one, OF_ONE), compare(sender, ten, OF_TEN)],
         parts=["httpx", "sqlalchemy"],
     )
 
 
-def _round(url: str, count: int, concurrency: int) -> tuple[float, float]:
-    """Seconds of the bare loop and of the sender."""
+def _round(url: str, count: int, concurrency: int, number: int) -> dict[str, float]:
+    """Everyone's seconds; each round begins with another one."""
     triggers = [_stop(n) for n in range(count)]
-    bare = asyncio.run(_bare(url, [encode_trigger(t) for t in triggers], concurrency))
-    ours = asyncio.run(_sender(_config(url, concurrency), triggers))
-    print(f"  bare {count / bare:,.0f} a second, sender {count / ours:,.0f} a second", flush=True)
-    return bare, ours
+    bodies = [encode_trigger(trigger) for trigger in triggers]
+    contestants: list[tuple[str, Coroutine[Any, Any, float]]] = [
+        ("one httpx client", _bare(url, bodies, clients=1, connections=concurrency)),
+        ("ten httpx clients of ten", _bare(url, bodies, clients=10, connections=10)),
+        ("sender", _sender(_config(url, concurrency), triggers)),
+    ]
+    start = number % len(contestants)
+    return {name: asyncio.run(run) for name, run in contestants[start:] + contestants[:start]}
 
 
-async def _bare(url: str, bodies: list[bytes], concurrency: int) -> float:
-    limits = httpx.Limits(max_connections=concurrency, max_keepalive_connections=concurrency)
+async def _bare(url: str, bodies: list[bytes], *, clients: int, connections: int) -> float:
+    """Seconds until all are answered by clients that do nothing else, each with so many at once."""
+    limits = httpx.Limits(max_connections=connections, max_keepalive_connections=connections)
     waiting = iter(bodies)
 
     async def post(client: httpx.AsyncClient) -> None:
@@ -91,9 +110,13 @@ async def _bare(url: str, bodies: list[bytes], concurrency: int) -> float:
             answer = await client.post(url, content=body, headers={"content-type": "application/json"})
             assert answer.is_success
 
-    async with httpx.AsyncClient(limits=limits, trust_env=False) as client:
+    async with AsyncExitStack() as stack:
+        opened = [
+            await stack.enter_async_context(httpx.AsyncClient(limits=limits, trust_env=False))
+            for _ in range(clients)
+        ]
         started = time.perf_counter()
-        await asyncio.gather(*(post(client) for _ in range(concurrency)))
+        await asyncio.gather(*(post(client) for client in opened for _ in range(connections)))
         return time.perf_counter() - started
 
 

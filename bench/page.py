@@ -39,7 +39,11 @@ README_FIGURES = (
         "evaluator / bare client",
     ),
     ("a midnight at which a million customers are due", "midnight", "all of them settled"),
-    ("deliveries, share of a bare httpx loop's speed", "deliveries", "sender / bare httpx loop"),
+    (
+        "deliveries, 50 at once, against one bare httpx client",
+        "deliveries",
+        "sender / one httpx client",
+    ),
     (
         "1,000 stops at once, at Slack, 99th percentile",
         "deliveries",

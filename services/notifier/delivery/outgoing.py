@@ -80,7 +80,7 @@ async def claim(
     for channel, room in sorted(rooms.items()):
         due = _due(channel, now_us).order_by(_d.next_attempt_us).limit(room)
         claimed += await _take(connection, due.with_for_update(skip_locked=True), now_us, lease_us)
-    return await _claims(connection, _d.id.in_(claimed)) if claimed else []
+    return await _claims(connection, _CLAIMS.where(_d.id.in_(claimed))) if claimed else []
 
 
 async def claim_these(
@@ -89,7 +89,7 @@ async def claim_these(
     """As `claim`, of a channel the deliveries chosen from those that wait."""
     chosen = _due(channel, now_us).where(_d.id.in_(ids)).with_for_update(skip_locked=True)
     claimed = await _take(connection, chosen, now_us, lease_us)
-    return await _claims(connection, _d.id.in_(claimed)) if claimed else []
+    return await _claims(connection, _CLAIMS.where(_d.id.in_(claimed))) if claimed else []
 
 
 def _due(channel: str, now_us: int) -> Select[tuple[str]]:
@@ -132,10 +132,29 @@ def _reference() -> ColumnElement[str]:
     return case((is_sought, func.coalesce(found, "")), else_=_d.reference).label("reference")
 
 
+# Made once: SQLAlchemy takes longer to make these than a database to answer them.
+_REFERENCE = _reference()
+_CLAIMS = (
+    select(
+        *(column for column in _d if column.name != "reference"),
+        _REFERENCE,
+        schema.tasks.c.task,
+        schema.task_triggers.c.value,
+    )
+    .select_from(
+        schema.deliveries.outerjoin(schema.tasks, schema.tasks.c.id == _d.task_id).outerjoin(
+            schema.task_triggers, schema.task_triggers.c.trigger_id == _d.trigger_id
+        )
+    )
+    .order_by(_d.created_us, _d.id)
+)
+_REREAD = _CLAIMS.where(_d.id == bindparam("its_id"))
+
+
 async def waiting(connection: AsyncConnection, channel: str, *, now_us: int, count_max: int) -> list[Waiting]:
     """What is due on a channel, new announcements before ends, the longest due first."""
     query = (
-        select(_d.id, _d.kind, _reference(), schema.tasks.c.owner)
+        select(_d.id, _d.kind, _REFERENCE, schema.tasks.c.owner)
         .select_from(schema.deliveries.outerjoin(schema.tasks, schema.tasks.c.id == _d.task_id))
         .where(_d.channel == channel, _d.next_attempt_us <= now_us)
         .order_by(_is_end(), _d.next_attempt_us, _d.id)
@@ -148,28 +167,20 @@ async def waiting(connection: AsyncConnection, channel: str, *, now_us: int, cou
 async def shown(connection: AsyncConnection, channel: str, reference: str) -> list[Claim]:
     """Everything that one message speaks of, in the order in which it was said."""
     is_in_it = and_(_d.channel == channel, _d.reference == reference, _d.reference != "")
-    return await _claims(connection, and_(is_in_it, _d.kind.not_in(ENDS)))
+    return await _claims(connection, _CLAIMS.where(is_in_it, _d.kind.not_in(ENDS)))
 
 
-_COLUMNS = [column for column in _d if column.name != "reference"]
-
-
-async def _claims(connection: AsyncConnection, which: ColumnElement[bool]) -> list[Claim]:
-    d, t, k = schema.deliveries, schema.tasks, schema.task_triggers
-    query = (
-        select(*_COLUMNS, _reference(), t.c.task, k.c.value)
-        .select_from(d.outerjoin(t, t.c.id == d.c.task_id).outerjoin(k, k.c.trigger_id == d.c.trigger_id))
-        .where(which)
-        .order_by(d.c.created_us, d.c.id)
-    )
-    rows = (await connection.execute(query)).mappings().all()
+async def _claims(
+    connection: AsyncConnection, query: Select[Any], values: Mapping[str, Any] | None = None
+) -> list[Claim]:
+    rows = (await connection.execute(query, values)).mappings().all()
     decided = await decisions(connection, {row["trigger_id"] for row in rows}) if tracing.is_on() else {}
     return [_claim_from_row(row, decided.get(row["trigger_id"])) for row in rows]
 
 
 async def reread(connection: AsyncConnection, delivery: Delivery) -> Claim | None:
     """A claimed delivery as it is by now; None where it is not ours any more."""
-    found = await _claims(connection, _d.id == delivery.id)
+    found = await _claims(connection, _REREAD, {"its_id": delivery.id})
     is_ours = bool(found) and found[0].delivery.lease_until_us == delivery.lease_until_us
     return found[0] if is_ours and found[0].delivery.state == "pending" else None
 
