@@ -60,18 +60,20 @@ def evaluators_needed(measured: Measured, events_a_second: float) -> int:
 
 
 def _measured(results: Mapping[str, Result]) -> Measured | None:
-    if not {"evaluator", "midnight", "ingest_route", "growth"} <= results.keys():
+    """None where a bench, or a figure of it, is not among the results."""
+    try:
+        used = [results[name] for name in ("evaluator", "midnight", "ingest_route", "growth")]
+        evaluator, midnight, route, growth = used
+        return Measured(
+            events=evaluator.figure("evaluator").median,
+            settled=midnight.figure("customers settled").median,
+            taken_in=route.figure("ingest's route").median,
+            bytes_each=growth.figure("PostgreSQL, each customer of forty days").median,
+            cores=growth.machine.cores,
+            is_quiet=all(result.is_quiet for result in used),
+        )
+    except KeyError:
         return None
-    used = [results[name] for name in ("evaluator", "midnight", "ingest_route", "growth")]
-    evaluator, midnight, route, growth = used
-    return Measured(
-        events=evaluator.figure("evaluator").median,
-        settled=midnight.figure("customers settled").median,
-        taken_in=route.figure("ingest's route").median,
-        bytes_each=growth.figure("PostgreSQL, each customer of forty days").median,
-        cores=growth.machine.cores,
-        is_quiet=all(result.is_quiet for result in used),
-    )
 
 
 def _small(measured: Measured) -> str:
