@@ -95,7 +95,7 @@ def main() -> Result:
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--only", default="", help="peers whose name contains this")
     given = parser.parse_args()
-    environment.python()
+    environment.interpreter()
     midnight_us = SystemClock().now_us() // DAY_US * DAY_US
     peers = [peer for peer in PEERS if given.only in peer.name]
     found = Found()
@@ -174,7 +174,7 @@ async def _peer(
                 [*arguments, directory],
                 seconds_max=SECONDS_MAX,
                 log=Path(directory) / "said.log",
-                PARTITIONS=str(PARTITIONS),
+                added={"PARTITIONS": str(PARTITIONS)},
             )
             said = json.loads((Path(directory) / "outcome.json").read_text())
     finally:

@@ -11,9 +11,10 @@ from pathlib import Path
 HERE = Path(__file__).parent
 REQUIREMENTS = HERE / "requirements.txt"
 INSTALL_SECONDS_MAX = 600
+SAID_CHARS_MAX = 200
 
 
-def python() -> str:
+def interpreter() -> str:
     """The interpreter that has the peers; made on the first call on this machine."""
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "usage-triggers"
     key = sha256(REQUIREMENTS.read_bytes() + sys.version.encode()).hexdigest()[:12]
@@ -30,8 +31,8 @@ def _install(home: Path) -> None:
     uv = shutil.which("uv")
     make = [uv, "venv", "--quiet", "--python", sys.executable] if uv else [sys.executable, "-m", "venv"]
     _run([*make, str(home)])
-    interpreter = str(home / "bin" / "python")
-    install = [uv, "pip", "install", "--python", interpreter] if uv else [interpreter, "-m", "pip", "install"]
+    python = str(home / "bin" / "python")
+    install = [uv, "pip", "install", "--python", python] if uv else [python, "-m", "pip", "install"]
     _run([*install, "--quiet", "-r", str(REQUIREMENTS)])
 
 
@@ -39,15 +40,22 @@ def _run(command: Sequence[str]) -> None:
     subprocess.run(command, check=True, timeout=INSTALL_SECONDS_MAX)
 
 
-def run(program: str, arguments: Sequence[str], *, seconds_max: float, log: Path, **added: str) -> None:
-    """One of the programs, to its end; raises RuntimeError with the last of what it said when it fails."""
-    environment: Mapping[str, str] = os.environ | added
+def run(
+    program: str,
+    arguments: Sequence[str],
+    *,
+    seconds_max: float,
+    log: Path,
+    python: str | None = None,
+    added: Mapping[str, str] | None = None,
+) -> None:
+    """One of the programs, to its end; raises RuntimeError with its last line when it fails."""
     with log.open("wb") as output:
         child = subprocess.Popen(
-            [python(), str(HERE / "programs" / program), *arguments],
+            [python or interpreter(), str(HERE / "programs" / program), *arguments],
             stdout=output,
             stderr=subprocess.STDOUT,
-            env=environment,
+            env={**os.environ, **(added or {})},
             cwd=log.parent,
         )
         try:
@@ -59,5 +67,6 @@ def run(program: str, arguments: Sequence[str], *, seconds_max: float, log: Path
             child.wait()
     if code != 0:
         how = f"ended with {code}" if code is not None else f"took more than {seconds_max:.0f} s"
-        said = " ".join(log.read_text(errors="replace").split())[-300:]
-        raise RuntimeError(f"{program} {how}: {said}")
+        said = log.read_text(errors="replace").split("\n")
+        last = next((line.strip() for line in reversed(said) if line.strip()), "nothing was said")
+        raise RuntimeError(f"{program} {how}: {last[-SAID_CHARS_MAX:]}")

@@ -1,7 +1,12 @@
 """The peers' job and what they are given to read."""
 
+import sys
 from collections import Counter
+from pathlib import Path
 
+import pytest
+
+from bench.peers import environment
 from bench.peers.programs.job import State, fold
 from bench.peers.workload import DAYS, Load, drawn, expected
 
@@ -44,3 +49,10 @@ def test_who_stayed_away_for_some_days_has_one_stop_for_them():
     outcome = expected(LOAD)
     assert all(outcome.states[name].active == count for name, count in there.items())
     assert {name for name, _ in outcome.stops} == {name for name, count in there.items() if count < DAYS}
+
+
+def test_a_peer_that_fails_is_told_with_its_last_line(tmp_path: Path):
+    program = tmp_path / "peer.py"
+    program.write_text("print('starting')\nraise ValueError('no broker')\n")
+    with pytest.raises(RuntimeError, match=r"peer.py ended with 1: ValueError: no broker$"):
+        environment.run(str(program), [], seconds_max=60.0, log=tmp_path / "said", python=sys.executable)
