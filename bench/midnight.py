@@ -20,7 +20,7 @@ import psutil
 
 from bench.on_kafka import PARTITIONS, PARTS, opened_log, own_servers, server_versions
 from bench.record import conclude, result
-from bench.result import Figure, Result, rate
+from bench.result import Curve, Figure, Result, rate
 from deploy.migrations.upgrade import bring_up
 from services.evaluator import engine
 from services.evaluator.core.rules import Product, compile_product
@@ -46,6 +46,9 @@ NEW_CUSTOMERS = 20_000
 
 DAY = timedelta(days=1)
 MEBIBYTE = 1 << 20
+SETTLED = "all of them settled"
+SHARES = (100, 10, 1)
+"""How it grows is seen at a hundredth and a tenth of the customers; all figures are of all of them."""
 
 
 class Size(msgspec.Struct, frozen=True, kw_only=True):
@@ -71,9 +74,16 @@ def main() -> Result:
     parser.add_argument("--silent", type=float, default=0.03)
     parser.add_argument("--events-a-second", type=int, default=1_000)
     given = parser.parse_args()
-    size = Size(customers=given.customers, silent=given.silent, events_a_second=given.events_a_second)
-    with own_servers() as (kafka, postgres):
-        return asyncio.run(_measure(kafka, postgres, size))
+    largest = Size(customers=given.customers, silent=given.silent, events_a_second=given.events_a_second)
+    points: list[tuple[float, float]] = []
+    for share in SHARES:
+        size = msgspec.structs.replace(largest, customers=largest.customers // share)
+        with own_servers() as (kafka, postgres):
+            found = asyncio.run(_measure(kafka, postgres, size))
+        points.append((size.customers, found.figure(SETTLED).median))
+        print(f"{size.customers:,} settled in {points[-1][1]:.1f} s", flush=True)
+    grown = Curve(name=SETTLED, across="customers due", unit="s", points=tuple(points))
+    return msgspec.structs.replace(found, curves=(grown,))
 
 
 async def _measure(kafka: KafkaServer, postgres: PostgresServer, size: Size) -> Result:
@@ -101,7 +111,7 @@ async def _measure(kafka: KafkaServer, postgres: PostgresServer, size: Size) -> 
         load=f"{size.customers:,} due at one instant, {expected:,} of them silent; "
         f"meanwhile {seen.posted:,} events of {newcomers:,} new customers",
         figures=[
-            Figure(name="all of them settled", unit="s", values=(seen.settled_seconds,)),
+            Figure(name=SETTLED, unit="s", values=(seen.settled_seconds,)),
             rate("customers settled", "customers", size.customers, [seen.settled_seconds]),
             Figure(name="resident at first", unit="MiB", values=(seen.memory_first / MEBIBYTE,)),
             Figure(name="resident at most", unit="MiB", values=(seen.memory_peak / MEBIBYTE,)),
