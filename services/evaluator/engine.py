@@ -180,7 +180,9 @@ def _with_day(state: CustomerState, day: int, filters: Iterable[str]) -> Custome
     elif day < state.base:
         state = _rebased(state, day)
     bit = 1 << (day - state.base)
-    active = {**state.active, **{key: state.active.get(key, 0) | bit for key in filters}}
+    active = dict(state.active)
+    for key in filters:
+        active[key] = active.get(key, 0) | bit
     return msgspec.structs.replace(state, active=active)
 
 

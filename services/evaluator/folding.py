@@ -208,7 +208,7 @@ class _Folding:
         if isinstance(message, CustomerErased):
             self._erase(key, message)
             return
-        known = partition.cache.get(record_key(*key))
+        known = partition.cache.get(record.key or b"")
         if known is None:
             self._put_aside_poison(
                 record, "the customer belongs to another partition: was their number changed?"

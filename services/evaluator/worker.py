@@ -19,7 +19,7 @@ from shared.events import TOPIC_EVENTS
 from shared.log import Consumer, Log, Record
 
 GROUP = "usage-triggers.evaluator"
-RECORDS_PER_FETCH_MAX = 10_000
+RECORDS_PER_FETCH_MAX = 20_000
 """More would spread a transaction over more records, and keep the others of this process waiting longer."""
 
 CUSTOMERS_PER_SWEEP_MAX = 500

@@ -24,6 +24,8 @@ from shared.log.kafka_membership import Membership
 ANSWER_SECONDS = 5.0
 FETCH_WAIT_MS = 250
 """How long a broker holds a fetch that finds nothing; a newly sought partition waits for its end."""
+PARTITION_BYTES_PER_FETCH_MAX = 2 * 1024 * 1024
+"""Some ten thousand events: what a broker sends at once of a partition becomes one batch, one transaction."""
 _LOG_APPEND_TIME = 1
 
 
@@ -169,6 +171,7 @@ class KafkaConsumer:
             enable_auto_commit=False,
             auto_offset_reset="none",
             fetch_max_wait_ms=FETCH_WAIT_MS,
+            max_partition_fetch_bytes=PARTITION_BYTES_PER_FETCH_MAX,
             request_timeout_ms=round(ANSWER_SECONDS * 1000),
         )
         await start_consumer(reader)

@@ -70,7 +70,7 @@ def observe(
     `is_new` False: the day was active before; then only a use in time on a missed day says something new.
     """
     if day > state.settled:
-        if not is_new or all(stop.resumed for stop in state.told):
+        if not is_new or not state.told or all(stop.resumed for stop in state.told):
             return state, []
         return tell(rule, state, past, around=day, moment=moment, silently=backfill)
     takes_out = is_missed(state, past, day) and _is_in_time(rule, past, day, moment)

@@ -60,6 +60,16 @@ def closes_us(zone: str, day_starts: int, day: int) -> int:
 
 
 @lru_cache(_CACHED_DAYS_MAX)
+def plain_day(zone: str, day_starts: int, day: int) -> tuple[int, int] | None:
+    """When a usage day opens and closes, where it is 24 hours in one piece; None for any other.
+
+    Where a clock is changed over the day start, the day is longer than a day, or comes in two pieces.
+    """
+    opens, closes = opens_us(zone, day_starts, day), closes_us(zone, day_starts, day)
+    return (opens, closes) if closes - opens == DAY_US else None
+
+
+@lru_cache(_CACHED_DAYS_MAX)
 def has_length(zone: str, day_starts: int, day: int) -> bool:
     """False for a day that no instant belongs to (Pacific/Apia skipped 2011-12-30)."""
     opens, closes = _local_bounds(day_starts, day)

@@ -71,18 +71,34 @@ def settled_until_us(state: CustomerState, product: Product, excused: frozenset[
     """Up to which watermark a record of the customer finds nothing to settle: the instant it is due, or the
     next deadline where a record judges days of which nothing can be told (`is_behind`, days excused).
     """
-    untils = [NEVER if state.due_us is None else state.due_us]
-    waiting: list[int] = []  # days that nobody expects may pass unjudged until then
-    is_silent = False
+    until_us = NEVER if state.due_us is None else state.due_us
+    is_silent = bool(excused)
     for rule in product.rules:
-        kept, past = state.rules.get(rule.name), past_of(state, rule.filter, excused)
+        kept = state.rules.get(rule.name)
         if isinstance(rule, DeclineRule) and isinstance(kept, DeclineState):
-            untils.append(declines.deadline_us(rule, past, kept.settled + 1))
-        elif isinstance(rule, AbsenceRule) and isinstance(kept, AbsenceState):
-            is_silent = is_silent or absence.is_silent(kept, past)
-            waiting.append(stops.deadline_us(rule, past, past.first_inactive(kept.settled + 1)))
+            past = past_of(state, rule.filter, excused)
+            until_us = min(until_us, declines.deadline_us(rule, past, kept.settled + 1))
+        elif isinstance(kept, AbsenceState):
+            is_silent = is_silent or _is_silent(rule, kept, state)
     # Where a record settles one rule, it settles all of them.
-    return min(untils + waiting) if excused or is_silent else min(untils)
+    return min(until_us, _unjudged_until_us(state, product, excused)) if is_silent else until_us
+
+
+def _unjudged_until_us(state: CustomerState, product: Product, excused: frozenset[int]) -> int:
+    """Until when days that nobody expects may pass without being judged."""
+    until_us = NEVER
+    for rule in product.rules:
+        kept = state.rules.get(rule.name)
+        if isinstance(rule, AbsenceRule) and isinstance(kept, AbsenceState):
+            past = past_of(state, rule.filter, excused)
+            day = past.first_inactive(kept.settled + 1)
+            until_us = min(until_us, stops.deadline_us(rule, past, day))
+    return until_us
+
+
+def _is_silent(rule: Rule, kept: AbsenceState, state: CustomerState) -> bool:
+    """Whether the customer has not been back since its last missed day; most have none."""
+    return kept.missed > 0 and absence.is_silent(kept, past_of(state, rule.filter, NONE_EXCUSED))
 
 
 def is_behind(state: CustomerState, product: Product, watermark_us: int) -> bool:
@@ -91,7 +107,7 @@ def is_behind(state: CustomerState, product: Product, watermark_us: int) -> bool
     for rule in product.rules:
         kept = state.rules.get(rule.name)
         if isinstance(kept, AbsenceState):
-            if absence.is_silent(kept, past_of(state, rule.filter, NONE_EXCUSED)):
+            if _is_silent(rule, kept, state):
                 return True
         elif (
             isinstance(rule, DeclineRule)

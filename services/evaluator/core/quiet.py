@@ -12,7 +12,7 @@ from functools import lru_cache
 import msgspec
 
 from services.evaluator.core import kinds
-from services.evaluator.core.calendar import DAY_US, closes_us, day_of, opens_us
+from services.evaluator.core.calendar import day_of, plain_day
 from services.evaluator.core.filters import named_filters
 from services.evaluator.core.rules import Product
 from services.evaluator.core.state import CustomerState
@@ -45,9 +45,11 @@ class Quiet(msgspec.Struct, frozen=True, gc=False):
 
 
 @lru_cache(4096)
-def _shared(quiet: Quiet) -> Quiet:
+def _quiet(
+    from_us: int, until_us: int, settled_until_us: int, late_window_us: int, names: frozenset[str]
+) -> Quiet:
     """One value for all that are equal: the customers of a zone have the same day, and there are many."""
-    return quiet
+    return Quiet(from_us, until_us, settled_until_us, late_window_us, names)
 
 
 def quiet_after(
@@ -57,41 +59,37 @@ def quiet_after(
     us, name = event.occurred_us, event.event
     if us is None:
         return quiet
+    settings = state.segments[-1].settings
+    day = day_of(settings.zone, settings.day_starts, us)
+    is_told = _is_day_told(state, name, day, product)
     if quiet is not None and quiet.from_us <= us < quiet.until_us:
-        if not _is_day_told(state, name, us, product):
+        if not is_told:
             return quiet
-        names = quiet.names | {name} if len(quiet.names) < NAMES_MAX else frozenset({name})
-        return _shared(msgspec.structs.replace(quiet, names=names))
-    span = _day_around(state, us)
-    if span is None or not _is_day_told(state, name, us, product):
+        names = quiet.names | {name} if len(quiet.names) < NAMES_MAX else frozenset((name,))
+        return _quiet(quiet.from_us, quiet.until_us, quiet.settled_until_us, quiet.late_window_us, names)
+    if not is_told or len(state.segments) != 1:
         return None
-    settled_until_us = kinds.settled_until_us(state, product, excused)
-    return _shared(Quiet(*span, settled_until_us, product.late_window_us, frozenset({name})))
+    opens_us, closes_us = plain_day(settings.zone, settings.day_starts, day) or _NO_DAY
+    if not opens_us <= us < closes_us:
+        return None
+    until_us = kinds.settled_until_us(state, product, excused)
+    return _quiet(opens_us, closes_us, until_us, product.late_window_us, frozenset((name,)))
 
 
-def _is_day_told(state: CustomerState, name: str, us: int, product: Product) -> bool:
+_NO_DAY = (0, 0)
+
+
+def _is_day_told(state: CustomerState, name: str, day: int, product: Product) -> bool:
     """Whether no event of that name, whatever its properties, its id and its hour, can say more of its day.
 
     It can where a filter asks for properties that no event of the day has had, where the day was missed (an
     event from before its cutoff takes the stop back), and where events are counted.
     """
-    settings = state.segments[-1].settings
-    bit = day_of(settings.zone, settings.day_starts, us) - state.base
+    bit = day - state.base
     named, asking = named_filters(product.filters, name)
-    if any(bit < 0 or not state.active.get(key, 0) >> bit & 1 for key in asking):
+    if asking and any(bit < 0 or not state.active.get(key, 0) >> bit & 1 for key in asking):
         return False
-    rules = (rule for rule in product.rules if rule.filter in named)
-    return not any(kinds.awaits(rule, state.rules.get(rule.name), bit) for rule in rules)
-
-
-def _day_around(state: CustomerState, us: int) -> tuple[int, int] | None:
-    """The usage day around an instant, where it is a plain one: 24 hours in one piece, by one setting."""
-    if len(state.segments) != 1:
-        return None
-    settings = state.segments[0].settings
-    day = day_of(settings.zone, settings.day_starts, us)
-    opens = opens_us(settings.zone, settings.day_starts, day)
-    closes = closes_us(settings.zone, settings.day_starts, day)
-    # Where a clock is changed over the day start, the day is longer than a day, or comes in two pieces.
-    is_plain = closes - opens == DAY_US and opens <= us < closes
-    return (opens, closes) if is_plain else None
+    for rule in product.rules:
+        if rule.filter in named and kinds.awaits(rule, state.rules.get(rule.name), bit):
+            return False
+    return True

@@ -21,7 +21,7 @@ from shared.config import (
 from shared.events import Profile
 
 
-class Settings(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
+class Settings(msgspec.Struct, frozen=True, kw_only=True, array_like=True, gc=False, cache_hash=True):
     """What decides a customer's usage days and which of them are expected."""
 
     zone: str
