@@ -4,7 +4,8 @@
 
 Real Kafka and PostgreSQL. Everybody's row is due at one instant; those who were there in time have nothing to
 be told of, the silent ones have stopped. Meanwhile new customers post, and are read between the parts of the
-sweep. Counted: how long it takes, the stops, the events read meanwhile, and this process's memory.
+sweep. Counted: how long it takes, the stops, the events read meanwhile, this process's memory; and how long
+one UPDATE ... RETURNING of the same rows takes afterwards, which judges nobody and reads nothing meanwhile.
 """
 
 import argparse
@@ -20,7 +21,7 @@ import psutil
 
 from bench.on_kafka import PARTITIONS, PARTS, opened_log, own_servers, server_versions
 from bench.record import conclude, result
-from bench.result import Curve, Figure, Result, rate
+from bench.result import Curve, Figure, Result, Target, compare, rate
 from deploy.migrations.upgrade import bring_up
 from services.evaluator import engine
 from services.evaluator.core.rules import Product, compile_product
@@ -43,6 +44,11 @@ ROWS_PER_COPY = 50_000
 LOOK_SECONDS = 0.5
 NEW_CUSTOMERS = 20_000
 """They post again and again: a customer costs memory as long as it is seen, up to a bound of its own."""
+
+TARGET = Target(
+    at_most=3,
+    why_missed="every state goes to the evaluator, is decoded, judged, encoded, and comes back",
+)
 
 DAY = timedelta(days=1)
 MEBIBYTE = 1 << 20
@@ -103,19 +109,24 @@ async def _measure(kafka: KafkaServer, postgres: PostgresServer, size: Size) -> 
             seen.settled_seconds = time.perf_counter() - begun
             stop.set()
         stops, newcomers = await _outcome(url)
+        updated_seconds = await _update(url, size)
     expected = _silent_count(size)
     assert stops == expected, f"{stops} stops, {expected} expected"
+    settled = Figure(name=SETTLED, unit="s", values=(seen.settled_seconds,))
+    updated = Figure(name="one UPDATE ... RETURNING", unit="s", values=(updated_seconds,))
     return result(
         "midnight",
         __doc__,
         load=f"{size.customers:,} due at one instant, {expected:,} of them silent; "
         f"meanwhile {seen.posted:,} events of {newcomers:,} new customers",
         figures=[
-            Figure(name=SETTLED, unit="s", values=(seen.settled_seconds,)),
-            rate("customers settled", "customers", size.customers, [seen.settled_seconds]),
+            settled,
+            rate("customers settled", "customers", size.customers, settled.values),
+            updated,
             Figure(name="resident at first", unit="MiB", values=(seen.memory_first / MEBIBYTE,)),
             Figure(name="resident at most", unit="MiB", values=(seen.memory_peak / MEBIBYTE,)),
         ],
+        comparisons=[compare(settled, updated, TARGET)],
         parts=PARTS,
         versions=await server_versions(postgres),
     )
@@ -262,6 +273,25 @@ async def _outcome(url: str) -> tuple[int, int]:
     finally:
         await connection.close()
     return int(stops), int(newcomers)
+
+
+async def _update(url: str, size: Size) -> float:
+    """Seconds in which one statement moves the same rows a day on, and all of them are fetched."""
+    connection = await asyncpg.connect(url)
+    try:
+        await connection.execute("VACUUM ANALYZE customers")
+        begun = time.perf_counter()
+        rows = await connection.fetch(
+            "UPDATE customers SET due_us = due_us + $1, state = state "
+            "WHERE product = $2 AND customer_id LIKE 'c-%' RETURNING customer_id, due_us, state",
+            DAY // timedelta(microseconds=1),
+            PRODUCT,
+        )
+        seconds = time.perf_counter() - begun
+    finally:
+        await connection.close()
+    assert len(rows) == size.customers, f"{len(rows)} of {size.customers} rows"
+    return seconds
 
 
 async def _wait(stop: asyncio.Event) -> None:

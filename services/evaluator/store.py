@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import date
 from typing import Any
 
-from sqlalchemy import Row, Text, any_, literal, select, update
+from sqlalchemy import Text, any_, literal, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -39,7 +39,8 @@ from shared.events import TOPIC_EVENTS, TOPIC_TRIGGERS
 from shared.schema import adopted_products, customers, excused_days, outbox, positions, seen_rules
 
 READER = "evaluator"
-IDS_PER_QUERY_MAX = 500
+_CUSTOMER = [customers.c[name] for name in CustomerRow.__struct_fields__]
+IDS_PER_QUERY_MAX = 5_000
 FROZEN_SECONDS = 5.0
 """A batch that stands still for so long within its transaction is nobody's any more."""
 
@@ -110,7 +111,7 @@ class EvaluatorStore:
         Customers of other products than `products` wait until the configuration names theirs again.
         """
         query = (
-            select(customers)
+            select(*_CUSTOMER)
             .where(customers.c.partition == partition, customers.c.product.in_(products))
             .where(customers.c.due_us < before_us)
             .order_by(customers.c.due_us)
@@ -221,7 +222,7 @@ class EvaluatorStore:
         )
 
     def _of_customers(self, product: str, customer_ids: list[str]) -> Any:
-        query = select(customers).where(customers.c.product == product)
+        query = select(*_CUSTOMER).where(customers.c.product == product)
         if self._database.is_sqlite:
             return query.where(customers.c.customer_id.in_(customer_ids))
         # One array, and so one statement to prepare, however many there are.
@@ -290,11 +291,9 @@ def _outbox_values(row: OutboxRow, partition: int, now_us: int) -> tuple[Any, ..
     return row.id, row.topic, *place, row.value, now_us, row.traceparent
 
 
-def _customer_row(row: Row[Any]) -> CustomerRow:
+def _customer_row(row: Sequence[Any]) -> CustomerRow:
+    # Taken apart by place: at a midnight there are a million, and by name it takes four times as long.
+    product, customer_id, partition, due_us, state = row
     return CustomerRow(
-        product=row.product,
-        customer_id=row.customer_id,
-        partition=row.partition,
-        due_us=row.due_us,
-        state=bytes(row.state),
+        product=product, customer_id=customer_id, partition=partition, due_us=due_us, state=state
     )
