@@ -193,3 +193,15 @@ async def test_a_state_that_cannot_be_read_stops_the_partition(tmp_path: Path) -
         await p.use("a")
         await p.drain()
         assert "the stored state of p/a cannot be read" in p.evaluator.problems()[0]
+
+
+async def test_a_record_under_a_busy_customers_key_that_names_somebody_else_is_poison(tmp_path: Path) -> None:
+    """An event of a day that is active already is passed over, but only its own customer's."""
+    async with pipeline(tmp_path) as p:
+        p.at(0, 12)
+        for _ in range(3):
+            await p.use("a")
+        await p.log.append(TOPIC_EVENTS, [Message(value=encode(p.event("b")), key=record_key("p", "a"))])
+        await p.settle()
+        assert [letter.reason for letter in p.dead_letters()] == ["poison"]
+        assert await p.store.customer("p", "b") is None
