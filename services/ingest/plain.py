@@ -1,4 +1,4 @@
-"""The short way of native events that are as nearly all are: plain text, nothing nested, just now. Pure.
+"""The short way of native events that are as nearly all are: plain text, hardly nested, just now. Pure.
 
 Whatever is otherwise goes the long way (`native.py`), event by event, and comes to the same record or to
 its reason. What is written out here without a call for each step is a third of the time of a large batch
@@ -21,6 +21,8 @@ MakeId = Callable[[], str]
 LookCloser = Callable[[int, "Plain"], Message | None]
 """What is made of the event at this place after all; None where nothing can be."""
 
+Scalar = str | int | float | bool | None
+Properties = dict[str, Scalar | dict[str, Scalar] | list[Scalar]]
 Text = Annotated[str, msgspec.Meta(max_length=NAME_CHARS_MAX)]
 
 
@@ -34,7 +36,7 @@ class Plain(
     event: Text = ""
     occurred_at: Annotated[datetime, msgspec.Meta(tz=True)] | None = None
     user_id: Text = ""
-    properties: dict[str, str | int | float | bool | None] = {}
+    properties: Properties = {}
 
 
 _many = msgspec.json.Decoder(list[Plain])

@@ -1,18 +1,40 @@
 """CloudEvents 1.0 over HTTP, in its three content modes: structured, batched and binary. Pure."""
 
 from collections.abc import Mapping
-from typing import Any
+from datetime import datetime
+from typing import Annotated, Any, Literal
 from urllib.parse import unquote
 from uuid import UUID, uuid5
 
+import msgspec
+
 from services.ingest.dialects.mapping import Envelope, Json, Parsed, Reading, customer_of, use
+from services.ingest.dialects.short import Name, decoded, shortened
 from services.ingest.json_items import read_value
 from services.ingest.limits import NAME_CHARS_MAX, are_surely_printable
+from services.ingest.plain import Plain, Properties
 from shared.errors import InvalidInput
 
 _STRUCTURED = frozenset(("application/cloudevents+json", "application/cloudevents-batch+json"))
 _NAMESPACE = UUID("2f2c1a53-0f0b-5c0e-8d6f-5b3a1d3b9d10")
 _PREFIX = "ce-"
+
+
+class _CloudEvent(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, gc=False):
+    """An event that is plain use, without extension attributes."""
+
+    specversion: Literal["1.0"]
+    id: Name
+    source: Name
+    type: Name
+    time: Annotated[datetime, msgspec.Meta(tz=True)]
+    subject: Any = None
+    datacontenttype: Any = None
+    dataschema: Any = None
+    data: Properties | None = None
+
+
+_events = msgspec.json.Decoder(list[_CloudEvent])
 
 
 def is_one(headers: Mapping[str, str]) -> bool:
@@ -27,6 +49,26 @@ def open_body(headers: Mapping[str, str], body: bytes) -> Envelope:
     """
     if _content_type(headers) not in _STRUCTURED:
         return _open_binary(headers, body)
+    events = decoded(_events, body)
+    return _opened(body) if events is None else shortened(lambda: _opened(body), body, events, _to_plain)
+
+
+def _to_plain(event: _CloudEvent, customer_id: str) -> Plain | None:
+    event_id, data = _event_id(event.source, event.id), event.data or {}
+    user_id = data.get("user_id") or ""
+    if not isinstance(user_id, str) or len(user_id) > NAME_CHARS_MAX:
+        return None
+    return Plain(
+        customer_id=customer_id,
+        event_id=event_id,
+        event=event.type,
+        occurred_at=event.time,
+        user_id=user_id,
+        properties=data,
+    )
+
+
+def _opened(body: bytes) -> Envelope:
     value, is_clean = read_value(body)
     return Envelope(
         items=value if isinstance(value, list) else [value],

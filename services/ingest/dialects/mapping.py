@@ -37,7 +37,8 @@ _TEXTS = frozenset(("name", "csm", "segment", "phone"))
 class Envelope(msgspec.Struct, frozen=True, kw_only=True):
     """A body taken out of its wrapping. `key` is an API key that came in the body, `sent_at` as written.
 
-    `are_printable`: that none of its text has control characters is known already.
+    `are_printable`: that none of its text has control characters is known already. `short` makes the whole
+    batch at once where every item is plain use, and None where not; then `long` has the items.
     """
 
     items: Sequence[Any]
@@ -46,6 +47,8 @@ class Envelope(msgspec.Struct, frozen=True, kw_only=True):
     key: str | None = None
     sent_at: object = None
     is_history: bool = False
+    short: "Callable[[Reading], Batch | None] | None" = None
+    long: "Callable[[], Envelope] | None" = None
 
 
 class Reading(msgspec.Struct, frozen=True, kw_only=True):
@@ -71,6 +74,12 @@ ParseItem = Callable[[Json, Reading], Parsed]
 
 def read_items(envelope: Envelope, parse: ParseItem, reading: Reading) -> Batch:
     """Every item through `parse`; one that cannot be taken is rejected alone."""
+    if envelope.short is not None and envelope.long is not None:
+        batch = envelope.short(reading)
+        if batch is not None:
+            return batch
+        envelope = envelope.long()
+        reading = msgspec.structs.replace(reading, are_printable=envelope.are_printable)
     check_count(len(envelope.items))
     messages: list[Message] = []
     rejected: list[Rejection] = []

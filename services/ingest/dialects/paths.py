@@ -41,11 +41,17 @@ def find_customer(item: Mapping[str, Any], paths: Sequence[Path]) -> Found | Non
         value = item.get(path.field)
         if value is None:
             continue  # As most are: not a step further.
-        for step in path.steps:
-            if value.__class__ is not dict:
-                value = None
-                break
-            value = next(iter(value.values()), None) if step == "*" else value.get(step)
+        if path.steps:
+            value = follow(value, path.steps)
         if value is not None and value != "":
             return Found(value, path.text)
     return None
+
+
+def follow(value: Any, steps: Sequence[str]) -> Any:
+    """What stands at the end of `steps` into a value; None where they lead nowhere."""
+    for step in steps:
+        if value.__class__ is not dict:
+            return None
+        value = next(iter(value.values()), None) if step == "*" else value.get(step)
+    return value

@@ -1,11 +1,16 @@
 """What PostHog's SDKs send: batches and single captures, with groups among the properties. Pure."""
 
-from typing import Any
+from datetime import datetime
+from typing import Annotated, Any
+
+import msgspec
 
 from services.ingest.dialects.mapping import Envelope, Json, Parsed, Reading, customer_of, profile, use
 from services.ingest.dialects.paths import find_customer
+from services.ingest.dialects.short import Name, decoded, shortened
 from services.ingest.json_items import read_value
 from services.ingest.limits import are_surely_printable
+from services.ingest.plain import Plain, Properties, Text
 from shared.errors import InvalidInput, NotParseable
 
 IGNORED = frozenset(
@@ -21,8 +26,63 @@ IGNORED = frozenset(
 """What software does by itself is no use by anybody."""
 
 
+_NO_USE = IGNORED | {"$groupidentify", "$identify", "$set"}
+
+
+class _Capture(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, gc=False):
+    """A capture that is plain use."""
+
+    event: Name
+    distinct_id: Name
+    timestamp: Annotated[datetime, msgspec.Meta(tz=True)]
+    uuid: Text = ""
+    properties: Properties = {}
+    library: Any = None
+    library_version: Any = None
+    type: Any = None
+
+
+class _Captures(msgspec.Struct, frozen=True, kw_only=True):
+    batch: list[_Capture]
+    api_key: str | None = None
+    token: str | None = None
+    sent_at: Any = None
+    historical_migration: bool = False
+
+
+_captures = msgspec.json.Decoder(_Captures)
+
+
 def open_body(body: bytes) -> Envelope:
     """`{"api_key", "batch": [...]}`, an array, or one capture. Raises NotParseable."""
+    plain = decoded(_captures, body)
+    if plain is None:
+        return _opened(body)
+    return shortened(
+        lambda: _opened(body),
+        body,
+        plain.batch,
+        _to_plain,
+        key=plain.api_key or plain.token,
+        sent_at=plain.sent_at,
+        is_history=plain.historical_migration,
+    )
+
+
+def _to_plain(capture: _Capture, customer_id: str) -> Plain | None:
+    if capture.event in _NO_USE or "token" in capture.properties:
+        return None
+    return Plain(
+        customer_id=customer_id,
+        event_id=capture.uuid,
+        event=capture.event,
+        occurred_at=capture.timestamp,
+        user_id=capture.distinct_id,
+        properties=capture.properties,
+    )
+
+
+def _opened(body: bytes) -> Envelope:
     value, is_clean = read_value(body)
     whole = {"batch": value} if isinstance(value, list) else value
     if not isinstance(whole, dict):

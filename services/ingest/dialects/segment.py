@@ -1,14 +1,47 @@
 """What the SDKs of Segment, RudderStack and Jitsu send: track, page, screen, identify, group, alias. Pure."""
 
-from typing import Any
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+import msgspec
 
 from services.ingest.dialects.mapping import Envelope, Json, Parsed, Reading, customer_of, profile, use
+from services.ingest.dialects.short import Name, decoded, shortened
 from services.ingest.json_items import read_value
 from services.ingest.limits import are_surely_printable
+from services.ingest.plain import Plain, Properties, Text
 from shared.auth import key_alone
 from shared.errors import InvalidInput, NotParseable
 
 KINDS = ("track", "page", "screen", "identify", "group", "alias")
+
+
+class _Track(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="camel", gc=False):
+    """A track that is plain use."""
+
+    type: Literal["track"]
+    event: Name
+    timestamp: Annotated[datetime, msgspec.Meta(tz=True)]
+    message_id: Text = ""
+    user_id: Text | None = None
+    group_id: Any = None
+    account_id: Any = None
+    context: Any = None
+    properties: Properties = {}
+    anonymous_id: Any = None
+    original_timestamp: Any = None
+    sent_at: Any = None
+    integrations: Any = None
+    channel: Any = None
+
+
+class _Tracks(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    batch: list[_Track]
+    write_key: str | None = None
+    sent_at: Any = None
+
+
+_tracks = msgspec.json.Decoder(_Tracks)
 
 
 def open_body(body: bytes, kind: str | None = None) -> Envelope:
@@ -16,6 +49,27 @@ def open_body(body: bytes, kind: str | None = None) -> Envelope:
 
     Raises NotParseable.
     """
+    plain = decoded(_tracks, body) if kind is None else None
+    if plain is None:
+        return _opened(body, kind)
+    key = key_alone(plain.write_key) if plain.write_key is not None else None
+    return shortened(
+        lambda: _opened(body, kind), body, plain.batch, _to_plain, key=key, sent_at=plain.sent_at
+    )
+
+
+def _to_plain(track: _Track, customer_id: str) -> Plain:
+    return Plain(
+        customer_id=customer_id,
+        event_id=track.message_id,
+        event=track.event,
+        occurred_at=track.timestamp,
+        user_id=track.user_id or "",
+        properties=track.properties,
+    )
+
+
+def _opened(body: bytes, kind: str | None) -> Envelope:
     value, is_clean = read_value(body)
     whole = {"batch": value} if isinstance(value, list) and kind is None else value
     if not isinstance(whole, dict):

@@ -67,7 +67,7 @@ def test_an_array_and_the_same_events_line_by_line_are_taken_alike(
         {"event": "x" * 201},
         {"occurred_at": "2026-03-01T10:00:00"},
         {"occurred_on": "2026-03-01"},
-        {"properties": {"nested": {}}},
+        {"properties": {"nested": {"deeper": {}}}},
         {"unknown": 1},
     ],
 )
