@@ -98,7 +98,7 @@ async def _members(count: int, events: int, found: Found) -> None:
             url, _ = await filled(postgres, 0, SHARED_PARTITIONS)
             with members_waiting(kafka, url, SHARED_PARTITIONS, count) as members:
                 await _fill(log, events)
-                seconds, worked = await several_evaluators(members, url, events)
+                seconds, worked = several_evaluators(members)
     found.by_members.append((count, events / seconds))
     found.work_by_members.append((count, 1e6 * worked / events))
     if count == 1:

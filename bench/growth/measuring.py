@@ -1,6 +1,5 @@
 """What the bench of growth measures: one evaluator over part of a topic, several over all, a full store."""
 
-import asyncio
 import subprocess
 import sys
 import time
@@ -11,7 +10,7 @@ from typing import IO
 import asyncpg
 import psutil
 
-from bench.growth.member import READY
+from bench.growth.member import DONE, READY
 from bench.on_kafka import DAY_US, products, records_read
 from deploy.migrations.upgrade import bring_up
 from services.evaluator import engine
@@ -29,7 +28,6 @@ from tests.servers import KafkaServer, PostgresServer
 
 HABIT_DAYS, TOPIC_DAYS = 40, 5
 ROWS_PER_COPY = 50_000
-LOOK_EVERY_SECONDS = 0.02
 
 
 async def one_evaluator(log: Log, url: str, partitions: int, counts: Sequence[int]) -> list[float]:
@@ -53,21 +51,15 @@ async def one_evaluator(log: Log, url: str, partitions: int, counts: Sequence[in
         await database.close()
 
 
-async def several_evaluators(
-    members: Sequence[subprocess.Popen[str]], url: str, count: int
-) -> tuple[float, float]:
-    """Seconds from the word to the last of `count` records in the database, and of their processors."""
-    connection = await asyncpg.connect(url)
-    try:
-        worked, begun = _cpu_seconds(members), time.perf_counter()
-        for member in members:
-            _pipe(member.stdin).write("\n")
-            _pipe(member.stdin).flush()
-        while await _read_count(connection) < count:  # noqa: ASYNC110 - a look at other processes' work
-            await asyncio.sleep(LOOK_EVERY_SECONDS)
-        return time.perf_counter() - begun, _cpu_seconds(members) - worked
-    finally:
-        await connection.close()
+def several_evaluators(members: Sequence[subprocess.Popen[str]]) -> tuple[float, float]:
+    """Seconds from the word until the last of the members has read what is its; and their processor time."""
+    worked, begun = _cpu_seconds(members), time.perf_counter()
+    for member in members:
+        _pipe(member.stdin).write("\n")
+        _pipe(member.stdin).flush()
+    for member in members:
+        _await_word(member, DONE)
+    return time.perf_counter() - begun, _cpu_seconds(members) - worked
 
 
 def _cpu_seconds(members: Sequence[subprocess.Popen[str]]) -> float:
@@ -75,8 +67,9 @@ def _cpu_seconds(members: Sequence[subprocess.Popen[str]]) -> float:
     return float(sum(time.user + time.system for time in times))
 
 
-async def _read_count(connection: asyncpg.Connection) -> int:
-    return int(await connection.fetchval("SELECT coalesce(sum(next_offset), 0) FROM positions"))
+def _await_word(member: subprocess.Popen[str], word: str) -> None:
+    if _pipe(member.stdout).readline().strip() != word:
+        raise RuntimeError(f"an evaluator ended before it was {word}")
 
 
 @contextmanager
@@ -100,8 +93,7 @@ def members_waiting(
             ended.callback(member.kill)
             members.append(member)
         for member in members:
-            if _pipe(member.stdout).readline().strip() != READY:
-                raise RuntimeError("an evaluator ended before it had its partitions")
+            _await_word(member, READY)
         yield members
 
 
