@@ -6,12 +6,13 @@ Bodies with limits are read by `shared/body.py`, keys are checked by `shared/aut
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from functools import lru_cache
 from typing import Any
 
 import msgspec
 from fastapi import APIRouter, FastAPI
 from fastapi.exceptions import RequestValidationError
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST, Histogram, generate_latest
 from pydantic import BaseModel, ConfigDict
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
@@ -169,7 +170,12 @@ class RequestMetrics:
         finally:
             # The template and never the path: a path holds customers' ids, one series each.
             route = getattr(scope.get("route"), "path", "")
-            REQUEST_SECONDS.labels(scope["method"], route, status).observe(time.perf_counter() - started)
+            _seconds(scope["method"], route, status).observe(time.perf_counter() - started)
+
+
+@lru_cache(1024)  # prometheus_client takes a lock and makes text of each label, at every request
+def _seconds(method: str, route: str, status: int) -> Histogram:
+    return REQUEST_SECONDS.labels(method, route, status)
 
 
 def _error(

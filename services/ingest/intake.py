@@ -1,9 +1,11 @@
 """The shell of ingest: who sends, what is taken of it, and the log's word that it has it."""
 
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Any
 
 import msgspec
+from prometheus_client import Counter
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -147,8 +149,13 @@ def _flag(request: Request, name: str) -> bool:
 
 def _count(batch: Batch, product: str, dialect: str) -> None:
     if batch.event_count:
-        EVENTS_ACCEPTED.labels(product, dialect).inc(batch.event_count)
+        _accepted(product, dialect).inc(batch.event_count)
     if batch.profile_count:
         PROFILES_ACCEPTED.labels(product).inc(batch.profile_count)
     for rejection in batch.rejected:
         EVENTS_REJECTED.labels(product, rejection.code).inc()
+
+
+@lru_cache(1024)  # to look it up costs as much as to count
+def _accepted(product: str, dialect: str) -> Counter:
+    return EVENTS_ACCEPTED.labels(product, dialect)

@@ -74,9 +74,9 @@ def plain_records(
             and user_id.strip() == user_id
             and (are_printable or f"{customer_id}{event_id}{event}{user_id}".isprintable())
         )
-        occurred_us = now_us
-        if plain.occurred_at is not None:
-            since = plain.occurred_at - EPOCH
+        occurred_us, occurred_at = now_us, plain.occurred_at
+        if occurred_at is not None:
+            since = occurred_at - EPOCH
             occurred_us = (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
         if is_clean and oldest_us <= occurred_us <= now_us:
             value = encode(
