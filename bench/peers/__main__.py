@@ -80,7 +80,7 @@ PEERS = (
         is_slow=True,
         ahead=Target(
             at_least=500,
-            why_missed="an event costs there little but a commit, which this disk does in two or three ms",
+            why_missed="an event costs there little but a commit, and this disk is quick at commits",
         ),
     ),
 )
