@@ -25,6 +25,7 @@ from services.serving import bind, serve, url_of
 from shared.clock import SystemClock
 from shared.config import Config
 from shared.settings import Settings
+from shared.telemetry import configure_logging
 
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
 WAIT_SECONDS_MAX = 30.0
@@ -56,6 +57,7 @@ def main() -> Result:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=int, default=50)
     runs = parser.parse_args().runs
+    configure_logging("WARNING")  # every delivery is a line otherwise
     took, bare = asyncio.run(_measure(runs))
     p95 = quantiles(took, n=20)[-1] if len(took) > 1 else took[0]
     return result(
