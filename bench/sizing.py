@@ -82,8 +82,8 @@ def _small(measured: Measured) -> str:
         f"{measured.cores} shared cores, with Kafka and PostgreSQL on them too, fold {measured.events:,.0f} "
         f"events a second and settle {measured.settled:,.0f} customers a second at midnight. Computed from "
         f"that, an evaluator there has room for {customers_carried(measured):,} customers of {EVENTS_A_DAY} "
-        f"events a day, {PEAK} times as many at the peak, with half in reserve and a midnight within {minutes} "
-        "minutes; a million customers are the most that were measured."
+        f"events a day, {PEAK} times as many at the peak, with half in reserve and a midnight within "
+        f"{minutes} minutes; a million customers are the most that were measured."
     )
 
 
