@@ -130,7 +130,8 @@ async def test_bytes_that_are_no_http_are_no_trouble(service: Serving, key: str)
                     caller.shutdown(socket.SHUT_WR)
                     assert b" 200 " not in caller.recv(1 << 16)
                 except OSError as error:
-                    assert error.errno in HUNG_UP  # before it had heard everything
+                    if error.errno not in HUNG_UP:  # it may, before it has heard everything
+                        raise
 
 
 def test_the_bomb_is_one() -> None:
