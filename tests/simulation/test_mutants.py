@@ -49,9 +49,9 @@ MUTANTS = (
     Mutant(
         name="the wall clock says when a day is over",
         file="services/evaluator/owned.py",
-        text="        decided = fold_records(memory, reads)\n",
-        by="        memory.watermark_us = max(memory.watermark_us, self._clock.now_us())\n"
-        "        decided = fold_records(memory, reads)\n",
+        text="            decided = fold_records(memory, records)\n",
+        by="            memory.watermark_us = max(memory.watermark_us, self._clock.now_us())\n"
+        "            decided = fold_records(memory, records)\n",
         says="outbox",
     ),
     Mutant(
@@ -64,8 +64,8 @@ MUTANTS = (
     Mutant(
         name="a trigger's id is drawn at random",
         file="shared/triggers.py",
-        text='return str(uuid5(_NAMESPACE, "\\x1f".join((product, customer_id, rule, type, day, episode))))',
-        by="import uuid\n    return str(uuid.uuid4())",
+        text="found = sha1(_NAMESPACE + name.encode(), usedforsecurity=False).digest()[:16].hex()",
+        by="import uuid\n    found = uuid.uuid4().hex",
         says="outbox",
     ),
     Mutant(
@@ -85,8 +85,8 @@ MUTANTS = (
     Mutant(
         name="an unknown answer to COMMIT is taken for yes",
         file="services/evaluator/owned.py",
-        text="            self.trouble = error.message\n            self.doubt()\n",
-        by="            self.trouble = error.message\n",
+        text="reason=self.trouble)\n            self.doubt()\n",
+        by="reason=self.trouble)\n",
         says="no rest",
         start=1,
     ),
