@@ -8,6 +8,7 @@ import pytest
 from shared.clock import ManualClock
 from shared.log import Log
 from tests.contract import test_log as contract
+from tests.contract.log_seams import PARTITIONS
 from tests.fakes.log import MemoryLog, MemoryStorage
 
 # Each test of the contract becomes one of this module, with the seam of this module under it.
@@ -22,10 +23,10 @@ class MemorySeam:
         self._storage = MemoryStorage()
 
     def open_log(self, **bounds: Any) -> Log:
-        return MemoryLog(self._clock, partitions=contract.PARTITIONS, storage=self._storage, **bounds)
+        return MemoryLog(self._clock, partitions=PARTITIONS, storage=self._storage, **bounds)
 
     def open_unreachable_log(self) -> Log:
-        nowhere = MemoryLog(self._clock, partitions=contract.PARTITIONS)
+        nowhere = MemoryLog(self._clock, partitions=PARTITIONS)
         nowhere.fail_next(2)
         return nowhere
 

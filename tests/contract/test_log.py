@@ -1,116 +1,20 @@
 """What every log promises: one suite, run on the embedded log and on Apache Kafka."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
-from typing import Protocol
 
 import pytest
-from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
-from aiokafka.structs import TopicPartition
 
-from shared.clock import ManualClock, SystemClock
-from shared.database import Database, open_sqlite
-from shared.errors import LogUnavailable, OffsetOutOfRange
+from shared.errors import LogUnavailable
 from shared.log import Consumer, Log, Message, Record
-from shared.log.embedded import EmbeddedLog
-from shared.log.kafka import KafkaLog
 from shared.log.kafka_connection import KafkaConnection
-from shared.log.topics import ensure_topics, topic_plan
-from shared.schema import log_records, metadata
-from shared.settings import Settings
 from tests.begun import begun
-from tests.servers.base import free_port
+from tests.contract.log_seams import PARTITIONS, EmbeddedSeam, KafkaSeam, Seam
+from tests.log_reading import read_by_partition, refusal, settle
 from tests.traces import REQUEST, traced
-
-PARTITIONS = 4
-STARTED_AT = datetime(2026, 3, 2, 9, tzinfo=UTC)
-FETCHES_MAX = 200
-
-
-class Seam(Protocol):
-    """One implementation under test, on storage of its own."""
-
-    topic: str
-
-    def open_log(self, *, bytes_waiting_max: int = 1 << 20) -> Log:
-        """Another log on the same storage, as another process would have it."""
-        ...
-
-    def open_unreachable_log(self) -> Log: ...
-
-    async def delete_before(self, partition: int, offset: int) -> None:
-        """Let retention have its way."""
-        ...
-
-
-class EmbeddedSeam:
-    def __init__(self, directory: Path, stack: AsyncExitStack) -> None:
-        self.topic = "usage.test"
-        self.clock = ManualClock(STARTED_AT)
-        self._stack = stack
-        self._directory = directory
-
-    async def make(self) -> None:
-        database = self._open(self._directory)
-        async with database.begin() as connection:
-            await connection.run_sync(metadata.create_all)
-
-    def open_log(self, *, bytes_waiting_max: int = 1 << 20) -> Log:
-        log = EmbeddedLog(
-            self._open(self._directory),
-            self.clock,
-            partitions=PARTITIONS,
-            bytes_waiting_max=bytes_waiting_max,
-        )
-        self._stack.push_async_callback(log.close)
-        return log
-
-    def open_unreachable_log(self) -> Log:
-        return EmbeddedLog(self._open(self._directory / "missing"), self.clock, partitions=PARTITIONS)
-
-    async def delete_before(self, partition: int, offset: int) -> None:
-        async with self._open(self._directory).begin() as connection:
-            here = (log_records.c.topic == self.topic, log_records.c.partition == partition)
-            await connection.execute(log_records.delete().where(*here, log_records.c.offset < offset))
-
-    def _open(self, directory: Path) -> Database:
-        database = open_sqlite(directory / "usage.db")
-        self._stack.push_async_callback(database.close)
-        return database
-
-
-class KafkaSeam:
-    def __init__(self, connection: KafkaConnection, topic: str, stack: AsyncExitStack) -> None:
-        self.topic = topic
-        self._connection = connection
-        self._stack = stack
-
-    async def make(self) -> None:
-        settings = Settings.model_validate({"KAFKA_PARTITIONS": PARTITIONS})
-        await ensure_topics(self._connection, [topic_plan(self.topic, settings)])
-
-    def open_log(self, *, bytes_waiting_max: int = 1 << 20) -> Log:
-        log = KafkaLog(self._connection, SystemClock(), bytes_waiting_max=bytes_waiting_max)
-        self._stack.push_async_callback(log.close)
-        return log
-
-    def open_unreachable_log(self) -> Log:
-        nowhere = KafkaConnection(bootstrap_servers=f"127.0.0.1:{free_port()}")
-        log = KafkaLog(nowhere, SystemClock())
-        self._stack.push_async_callback(log.close)
-        return log
-
-    async def delete_before(self, partition: int, offset: int) -> None:
-        admin = AIOKafkaAdminClient(**self._connection.arguments())
-        await admin.start()
-        try:
-            place = TopicPartition(self.topic, partition)
-            await admin.delete_records({place: RecordsToDelete(before_offset=offset)})
-        finally:
-            await admin.close()
 
 
 @pytest.fixture(params=["embedded", pytest.param("kafka", marks=pytest.mark.kafka)])
@@ -139,41 +43,8 @@ def _messages(count: int, *, partition: int | None = None, key: bytes | None = N
 async def _member(log: Log, topic: str, group: str = "readers", *, owning: int = PARTITIONS) -> Consumer:
     """A consumer that owns `owning` partitions."""
     consumer = await log.consumer(topic, group)
-    await _settle({consumer: owning})
+    await settle({consumer: owning})
     return consumer
-
-
-async def _settle(owning: Mapping[Consumer, int]) -> None:
-    """Let each member fetch, as a worker would, until it owns as many partitions as it should."""
-    for _ in range(FETCHES_MAX):
-        if all(len(consumer.assignment()) == count for consumer, count in owning.items()):
-            return
-        for consumer in owning:
-            await consumer.fetch(records_max=1, timeout_seconds=0.1)
-    raise AssertionError({c: sorted(c.assignment()) for c in owning})
-
-
-async def _read(consumer: Consumer, count: int, *, records_max: int = 100) -> dict[int, list[Record]]:
-    """The next `count` records, by partition."""
-    found: dict[int, list[Record]] = {}
-    for _ in range(FETCHES_MAX):
-        if sum(map(len, found.values())) >= count:
-            return found
-        for partition, records in (
-            await consumer.fetch(records_max=records_max, timeout_seconds=0.2)
-        ).items():
-            found.setdefault(partition, []).extend(records)
-    raise AssertionError(f"{count} records wanted, found {found}")
-
-
-async def _refusal(consumer: Consumer, found: dict[int, Sequence[Record]]) -> OffsetOutOfRange:
-    """What a fetch refuses with; what others found until then is added to `found`."""
-    for _ in range(FETCHES_MAX):
-        try:
-            found |= await consumer.fetch(records_max=10, timeout_seconds=0.2)
-        except OffsetOutOfRange as error:
-            return error
-    raise AssertionError("no fetch refused the offset")
 
 
 def _values(records: Sequence[Record]) -> list[bytes]:
@@ -187,7 +58,7 @@ async def test_records_come_back_in_the_order_they_were_appended_with_consecutiv
         await log.append(seam.topic, _messages(10, partition=2)[part * 3 : part * 3 + 3])
     consumer = await _member(log, seam.topic)
     consumer.seek(2, 0)
-    found = await _read(consumer, 9)
+    found = await read_by_partition(consumer, 9)
     assert _values(found[2]) == [b"%d" % n for n in range(9)]
     assert [record.offset for record in found[2]] == list(range(9))
     assert {record.partition for record in found[2]} == {2}
@@ -199,7 +70,7 @@ async def test_key_and_value_come_back_byte_for_byte(seam: Seam, log: Log) -> No
     await log.append(seam.topic, sent)
     consumer = await _member(log, seam.topic)
     consumer.seek(0, 0)
-    found = (await _read(consumer, len(sent)))[0]
+    found = (await read_by_partition(consumer, len(sent)))[0]
     assert [(record.key, record.value) for record in found] == [(m.key, m.value) for m in sent]
 
 
@@ -211,7 +82,7 @@ async def test_the_context_of_what_asked_for_a_record_comes_back_while_traces_ar
     with traced():
         consumer = await _member(log, seam.topic)
         consumer.seek(0, 0)
-        found = (await _read(consumer, 2))[0]
+        found = (await read_by_partition(consumer, 2))[0]
     assert [record.traceparent for record in found] == [None, REQUEST]
 
 
@@ -222,7 +93,7 @@ async def test_a_key_stays_in_one_partition_whoever_appends(seam: Seam, log: Log
     consumer = await _member(log, seam.topic)
     for partition in range(PARTITIONS):
         consumer.seek(partition, 0)
-    found = await _read(consumer, 80)
+    found = await read_by_partition(consumer, 80)
     places = {key: {p for p, records in found.items() if key in _values(records)} for key in keys}
     assert {len(where) for where in places.values()} == {1}
     assert len(found) == PARTITIONS  # 40 keys spread over all
@@ -253,7 +124,7 @@ async def test_many_appends_at_once_are_each_acknowledged_and_each_written_once(
     consumer = await _member(log, seam.topic)
     for partition in range(PARTITIONS):
         consumer.seek(partition, 0)
-    found = await _read(consumer, 600)
+    found = await read_by_partition(consumer, 600)
     values = [value for records in found.values() for value in _values(records)]
     assert sorted(values) == sorted(message.value for messages in calls for message in messages)
 
@@ -264,7 +135,7 @@ async def test_an_acknowledged_append_lies_before_the_next_one(seam: Seam, log: 
         await (log, other)[turn % 2].append(seam.topic, [Message(value=b"%d" % turn, partition=1)])
     consumer = await _member(log, seam.topic)
     consumer.seek(1, 0)
-    assert _values((await _read(consumer, 6))[1]) == [b"0", b"1", b"2", b"3", b"4", b"5"]
+    assert _values((await read_by_partition(consumer, 6))[1]) == [b"0", b"1", b"2", b"3", b"4", b"5"]
 
 
 async def test_append_time_never_goes_back_within_a_partition(seam: Seam, log: Log) -> None:
@@ -274,7 +145,7 @@ async def test_append_time_never_goes_back_within_a_partition(seam: Seam, log: L
     await seam.open_log().append(seam.topic, _messages(2, partition=0))
     consumer = await _member(log, seam.topic)
     consumer.seek(0, 0)
-    times = [record.appended_us for record in (await _read(consumer, 3))[0]]
+    times = [record.appended_us for record in (await read_by_partition(consumer, 3))[0]]
     assert times == sorted(times)
     assert times[0] > 1_700_000_000_000_000  # microseconds since the epoch
 
@@ -284,7 +155,7 @@ async def test_nothing_is_read_of_a_partition_that_was_not_sought(seam: Seam, lo
     consumer = await _member(log, seam.topic)
     assert not await consumer.fetch(records_max=10, timeout_seconds=0.1)
     consumer.seek(1, 0)
-    assert set(await _read(consumer, 2)) == {1}
+    assert set(await read_by_partition(consumer, 2)) == {1}
 
 
 async def test_a_forgotten_partition_rests_until_it_is_sought_again(seam: Seam, log: Log) -> None:
@@ -296,16 +167,16 @@ async def test_a_forgotten_partition_rests_until_it_is_sought_again(seam: Seam, 
     assert consumer.sought() == frozenset()
     assert not await consumer.fetch(records_max=10, timeout_seconds=0.1)
     consumer.seek(0, 1)
-    assert _values((await _read(consumer, 1))[0]) == [b"1"]
+    assert _values((await read_by_partition(consumer, 1))[0]) == [b"1"]
 
 
 async def test_seeking_back_reads_the_same_records_again(seam: Seam, log: Log) -> None:
     await log.append(seam.topic, _messages(5, partition=3))
     consumer = await _member(log, seam.topic)
     consumer.seek(3, 0)
-    first = await _read(consumer, 5)
+    first = await read_by_partition(consumer, 5)
     consumer.seek(3, 0)
-    assert await _read(consumer, 5) == first
+    assert await read_by_partition(consumer, 5) == first
 
 
 async def test_a_fetch_returns_no_more_than_asked_and_the_next_one_goes_on_where_it_ended(
@@ -330,7 +201,7 @@ async def test_a_small_fetch_comes_round_to_every_partition(seam: Seam, log: Log
     consumer = await _member(log, seam.topic)
     for partition in range(PARTITIONS):
         consumer.seek(partition, 0)
-    found = await _read(consumer, 20 * PARTITIONS, records_max=3)
+    found = await read_by_partition(consumer, 20 * PARTITIONS, records_max=3)
     assert {partition: _values(records) for partition, records in found.items()} == {
         partition: [b"%d" % n for n in range(20)] for partition in range(PARTITIONS)
     }
@@ -369,7 +240,7 @@ async def test_where_to_read_is_the_callers_to_say_not_the_groups(seam: Seam, lo
     successor = await _member(log, seam.topic)
     assert not await successor.fetch(records_max=10, timeout_seconds=0.1)
     successor.seek(0, 1)
-    assert _values((await _read(successor, 3))[0]) == [b"1", b"2", b"3"]
+    assert _values((await read_by_partition(successor, 3))[0]) == [b"1", b"2", b"3"]
 
 
 async def test_beginning_and_end_follow_the_log(seam: Seam, log: Log) -> None:
@@ -386,7 +257,7 @@ async def test_the_end_of_the_log_is_a_place_to_wait_at(seam: Seam, log: Log) ->
     consumer.seek(0, 2)
     assert not await consumer.fetch(records_max=10, timeout_seconds=0.1)
     await log.append(seam.topic, [Message(value=b"next", partition=0)])
-    assert _values((await _read(consumer, 1))[0]) == [b"next"]
+    assert _values((await read_by_partition(consumer, 1))[0]) == [b"next"]
 
 
 @pytest.mark.parametrize("offset", [1, 9], ids=["deleted", "not there yet"])
@@ -399,11 +270,11 @@ async def test_an_offset_outside_the_log_stops_its_partition_and_no_other(
     consumer.seek(0, offset)
     consumer.seek(1, 0)
     found: dict[int, Sequence[Record]] = {}
-    said = await _refusal(consumer, found)
+    said = await refusal(consumer, found)
     assert said.partition == 0
     assert f"offset {offset} is not in the log, which keeps 3 to 5" in said.message
     if 1 not in found:
-        found |= await _read(consumer, 5)
+        found |= await read_by_partition(consumer, 5)
     assert _values(found[1]) == [b"0", b"1", b"2", b"3", b"4"]
     assert not await consumer.fetch(records_max=10, timeout_seconds=0.3)  # told once, not again and again
 
@@ -411,10 +282,10 @@ async def test_an_offset_outside_the_log_stops_its_partition_and_no_other(
 async def test_two_members_of_a_group_share_its_partitions(seam: Seam, log: Log) -> None:
     first = await _member(log, seam.topic)
     second = await log.consumer(seam.topic, "readers")
-    await _settle({first: 2, second: 2})
+    await settle({first: 2, second: 2})
     assert first.assignment() | second.assignment() == frozenset(range(PARTITIONS))
     await second.close()
-    await _settle({first: PARTITIONS})
+    await settle({first: PARTITIONS})
 
 
 async def test_two_groups_do_not_know_of_each_other(seam: Seam, log: Log) -> None:
@@ -428,23 +299,23 @@ async def test_after_a_change_of_members_every_partition_has_to_be_sought_anew(s
     first = await _member(log, seam.topic)
     first.seek(0, 0)
     second = await log.consumer(seam.topic, "readers")
-    await _settle({first: 2, second: 2})
+    await settle({first: 2, second: 2})
     await second.close()
-    await _settle({first: PARTITIONS})
+    await settle({first: PARTITIONS})
     assert first.sought() == frozenset()
     assert not await first.fetch(records_max=10, timeout_seconds=0.3)
     first.seek(0, 2)
-    assert _values((await _read(first, 1))[0]) == [b"2"]
+    assert _values((await read_by_partition(first, 1))[0]) == [b"2"]
 
 
 async def test_a_partition_that_is_not_ours_cannot_be_read(seam: Seam, log: Log) -> None:
     await log.append(seam.topic, [Message(value=b"x", partition=p) for p in range(PARTITIONS)])
     first = await _member(log, seam.topic)
     second = await log.consumer(seam.topic, "readers")
-    await _settle({first: 2, second: 2})
+    await settle({first: 2, second: 2})
     for partition in range(PARTITIONS):
         first.seek(partition, 0)
-    assert set(await _read(first, 2)) == first.assignment()
+    assert set(await read_by_partition(first, 2)) == first.assignment()
 
 
 async def test_a_log_that_cannot_be_reached_says_so(seam: Seam) -> None:
@@ -477,7 +348,7 @@ async def test_a_caller_that_gives_up_takes_no_room_and_harms_no_other(seam: Sea
     await kept
     consumer = await _member(log, seam.topic)
     consumer.seek(0, (await consumer.end(0)) - 1)
-    assert _values((await _read(consumer, 1))[0]) == [b"kept"]
+    assert _values((await read_by_partition(consumer, 1))[0]) == [b"kept"]
 
 
 async def test_closing_twice_is_closing_once(seam: Seam, log: Log) -> None:

@@ -9,6 +9,7 @@ import pytest
 from shared.clock import ManualClock
 from shared.log import Log
 from tests.contract import test_log as contract
+from tests.contract.log_seams import PARTITIONS, STARTED_AT, EmbeddedSeam
 from tests.simulation.broker import Broker
 
 
@@ -21,16 +22,16 @@ class Nowhere:
         await asyncio.sleep(0)
 
 
-class SimulatedSeam(contract.EmbeddedSeam):
+class SimulatedSeam(EmbeddedSeam):
     """One broker; a log opened on it stands for another process."""
 
     def __init__(self, stack: AsyncExitStack) -> None:
         self.topic = "usage.test"
-        self.clock = ManualClock(contract.STARTED_AT)
+        self.clock = ManualClock(STARTED_AT)
         self.broker = self._made()
 
     def _made(self) -> Broker:
-        return Broker(now_us=self.clock.now_us, random=Random(1), partitions=contract.PARTITIONS)
+        return Broker(now_us=self.clock.now_us, random=Random(1), partitions=PARTITIONS)
 
     def open_log(self, *, bytes_waiting_max: int = 1 << 20) -> Log:
         return self.broker.client(Nowhere(), bytes_waiting_max=bytes_waiting_max)

@@ -14,7 +14,7 @@ from shared.errors import LogUnavailable
 from shared.log import Message
 from shared.log.embedded import EmbeddedLog
 from shared.schema import metadata, positions
-from tests.integration.log.reading import read
+from tests.log_reading import read
 
 TOPIC = "usage.events"
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)

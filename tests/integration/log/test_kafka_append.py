@@ -15,7 +15,7 @@ from shared.log.kafka import KafkaLog
 from shared.log.kafka_connection import KafkaConnection
 from tests.begun import begun
 from tests.integration.log.conftest import MakeTopic, OpenLog
-from tests.integration.log.reading import read_all, settled, until
+from tests.log_reading import read_all, settled, until
 from tests.servers import KafkaServer, find_kafka
 from tests.servers.base import free_port
 from tests.servers.fixtures import until_closed

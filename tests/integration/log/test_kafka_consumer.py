@@ -15,7 +15,7 @@ from shared.log.aiokafka_inside import abandon_consumer, is_dead
 from shared.log.kafka_connection import KafkaConnection
 from shared.log.kafka_consumer import KafkaConsumer
 from tests.integration.log.conftest import MakeTopic, OpenLog
-from tests.integration.log.reading import FETCHES_MAX, read, read_all, settled, until
+from tests.log_reading import FETCHES_MAX, read, read_all, settled, until
 from tests.servers import KafkaServer
 
 pytestmark = pytest.mark.kafka

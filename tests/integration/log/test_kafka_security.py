@@ -12,7 +12,7 @@ from shared.log.kafka_connection import kafka_connection
 from shared.log.topics import ensure_topics, topic_plan
 from shared.settings import Settings
 from tests.integration.log.conftest import OpenLog
-from tests.integration.log.reading import read_all, settled
+from tests.log_reading import read_all, settled
 from tests.servers import find_kafka
 from tests.servers.base import free_port
 from tests.servers.fixtures import until_closed
