@@ -15,7 +15,7 @@ from shared.clock import SystemClock
 from shared.config import Config
 from shared.events import TOPIC_EVENTS, TOPIC_TRIGGERS
 from shared.settings import Settings
-from tests.e2e.world import SECRET, Receiver, world
+from tests.e2e.world import SECRET, Receiver, World, world
 from tests.servers import KafkaServer
 from tests.traces import REQUEST, SpanSeen, Traces, traced
 
@@ -40,13 +40,18 @@ AT_ONCE = Config.model_validate(
 )
 
 
+async def _form_a_habit(here: World) -> None:
+    """Four days of use, so that the fifth without is a stop."""
+    for day in (2, 3, 4, 5):
+        await here.use(f"2026-03-{day:02d}T10:00:00")
+
+
 async def test_a_stop_is_one_trace_from_its_decision_to_the_webhook_which_goes_on_with_it(
     tmp_path: Path,
 ) -> None:
     with traced() as traces:
         async with world(tmp_path) as here:
-            for day in (2, 3, 4, 5):
-                await here.use(f"2026-03-{day:02d}T10:00:00")
+            await _form_a_habit(here)
             last_use = traces.named("POST /v1/events")[-1]
             await here.time_is("2026-03-06T14:16:00")
             (webhook,) = here.receiver.requests
@@ -73,8 +78,7 @@ async def test_a_stop_is_one_trace_from_its_decision_to_the_webhook_which_goes_o
 async def test_no_span_holds_what_a_customer_is_called_or_what_signs_a_webhook(tmp_path: Path) -> None:
     with traced() as traces:
         async with world(tmp_path) as here:
-            for day in (2, 3, 4, 5):
-                await here.use(f"2026-03-{day:02d}T10:00:00")
+            await _form_a_habit(here)
             await here.time_is("2026-03-06T14:16:00")
             (webhook,) = here.receiver.requests
     told = traces.text()
@@ -88,8 +92,7 @@ async def test_each_attempt_at_a_webhook_is_a_span_and_one_that_fails_does_not_s
 ) -> None:
     with traced() as traces:
         async with world(tmp_path) as here:
-            for day in (2, 3, 4, 5):
-                await here.use(f"2026-03-{day:02d}T10:00:00")
+            await _form_a_habit(here)
             here.receiver.answers = [Answer(status=500, body=b"the password is hunter2")]
             await here.time_is("2026-03-06T14:16:00")
             await here.time_is("2026-03-06T14:30:00")

@@ -2,8 +2,9 @@
 
 import asyncio
 import struct
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
 from aiokafka import AIOKafkaProducer
@@ -68,33 +69,29 @@ def to_mute(mute: Mute) -> KafkaConnection:
     return KafkaConnection(bootstrap_servers=f"127.0.0.1:{mute.port}")
 
 
-async def test_a_producer_left_while_it_asks_for_the_cluster_leaves_no_connection(
-    mute: Mute, to_mute: KafkaConnection
+@pytest.mark.parametrize(
+    ("kind", "start", "leave"),
+    [
+        pytest.param(AIOKafkaProducer, start_producer, abandon_producer, id="producer"),
+        pytest.param(AIOKafkaAdminClient, start_admin, close_admin, id="admin"),
+    ],
+)
+async def test_a_client_left_while_it_asks_for_the_cluster_leaves_no_connection(
+    mute: Mute,
+    to_mute: KafkaConnection,
+    kind: Callable[..., Any],
+    start: Callable[[Any], Coroutine[Any, Any, None]],
+    leave: Callable[[Any], Awaitable[None]],
 ) -> None:
-    producer = AIOKafkaProducer(**to_mute.arguments())
-    [starting] = await begun(start_producer(producer))
+    client = kind(**to_mute.arguments())
+    [starting] = await begun(start(client))
     async with asyncio.timeout(10):
         await mute.asked.wait()
         starting.cancel()
         # Whoever keeps the error keeps the frames in which aiokafka held its connection.
         with pytest.raises(asyncio.CancelledError) as kept:
             await starting
-        await abandon_producer(producer)
-        await mute.closed.wait()
-    assert kept.traceback
-
-
-async def test_an_admin_client_left_while_it_asks_for_the_cluster_leaves_no_connection(
-    mute: Mute, to_mute: KafkaConnection
-) -> None:
-    admin = AIOKafkaAdminClient(**to_mute.arguments())
-    [starting] = await begun(start_admin(admin))
-    async with asyncio.timeout(10):
-        await mute.asked.wait()
-        starting.cancel()
-        with pytest.raises(asyncio.CancelledError) as kept:
-            await starting
-        await close_admin(admin)
+        await leave(client)
         await mute.closed.wait()
     assert kept.traceback
 
