@@ -61,10 +61,10 @@ async def server_versions(postgres: PostgresServer) -> dict[str, str]:
     return {"Apache Kafka": KAFKA_VERSION, "PostgreSQL": said.split()[0]}
 
 
-def use(customer_id: str, number: int, occurred_us: int) -> Message:
-    """An event of the default product."""
+def use(customer_id: str, number: int, occurred_us: int, product: str = "default") -> Message:
+    """An event of a product."""
     event = Event(
-        product="default",
+        product=product,
         customer_id=customer_id,
         event_id=f"e-{number}",
         event="reservation.created",
@@ -72,7 +72,7 @@ def use(customer_id: str, number: int, occurred_us: int) -> Message:
         received_us=occurred_us,
         properties={"seats": 4, "channel": "web"},
     )
-    return Message(value=encode(event), key=record_key("default", customer_id))
+    return Message(value=encode(event), key=record_key(product, customer_id))
 
 
 def records_read() -> float:

@@ -7,9 +7,9 @@ import msgspec
 from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
-from bench.on_kafka import DAY_US, PARTITIONS
+from bench.on_kafka import DAY_US, PARTITIONS, use
 from bench.peers.programs.job import State, fold
-from shared.events import TOPIC_EVENTS, Event, Tick, encode, record_key
+from shared.events import TOPIC_EVENTS, Tick, encode
 from shared.partitioner import murmur2_partition
 
 PRODUCT = "default"
@@ -102,18 +102,10 @@ async def make_topic(bootstrap_servers: str, name: str) -> None:
 
 async def _append(producer: AIOKafkaProducer, uses: Sequence[tuple[str, int]], first: int) -> None:
     for number, (customer_id, occurred_us) in enumerate(uses, start=first):
-        event = Event(
-            product=PRODUCT,
-            customer_id=customer_id,
-            event_id=f"e-{number}",
-            event="reservation.created",
-            occurred_us=occurred_us,
-            received_us=occurred_us,
-            properties={"seats": 4, "channel": "web"},
-        )
-        key = record_key(PRODUCT, customer_id)
-        partition = murmur2_partition(key, PARTITIONS)
-        await producer.send(TOPIC_EVENTS, encode(event), key=key, partition=partition)
+        event = use(customer_id, number, occurred_us, PRODUCT)
+        assert event.key is not None
+        partition = murmur2_partition(event.key, PARTITIONS)
+        await producer.send(TOPIC_EVENTS, event.value, key=event.key, partition=partition)
     await producer.flush()
 
 
