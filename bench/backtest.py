@@ -25,7 +25,7 @@ from bench.record import conclude, result
 from bench.result import Figure, Result, compare, rate
 from services.commands.histories import History, read_history
 from services.commands.tables import Rejections
-from services.evaluator.core.rules import compile_product
+from services.evaluator.core.rules import Product, compile_product
 from services.evaluator.replay import replay_customer
 from shared.config import DEFAULT_PRODUCT, default_config
 from shared.events import Profile
@@ -39,10 +39,11 @@ def main() -> Result:
     runs = parser.parse_args().runs
     with tempfile.TemporaryDirectory() as directory:
         events, customers, name = usage_file(Path(directory))
+        product = compile_product(DEFAULT_PRODUCT, default_config().products[DEFAULT_PRODUCT])
         with contextlib.redirect_stderr(io.StringIO()):
-            history = read_history(str(events), customers, DEFAULT_PRODUCT, Rejections(print))
+            history = read_history(str(events), customers, product, Rejections(print))
         bare = [_seconds(lambda: _bare_loop(history)) for _ in range(runs)]
-        seconds = [_seconds(lambda: _core(history)) for _ in range(runs)]
+        seconds = [_seconds(lambda: _core(history, product)) for _ in range(runs)]
         whole = [_seconds(lambda: _command(events, customers)) for _ in range(runs)]
     core = rate("active days through the core", "days", history.use_count, seconds)
     least = rate("each day into a set", "days", history.use_count, bare)
@@ -75,9 +76,8 @@ def _drawn(path: Path) -> Path:
     return path
 
 
-def _core(history: History) -> None:
-    product = compile_product(DEFAULT_PRODUCT, default_config().products[DEFAULT_PRODUCT])
-    last_on = max(use.day for uses in history.uses.values() for use in uses)
+def _core(history: History, product: Product) -> None:
+    last_on = max(day for uses in history.uses.values() for days in uses.days.values() for day in days)
     for customer_id, uses in history.uses.items():
         profile = history.profiles.get(customer_id, Profile())
         replay_customer(customer_id, profile, uses, product=product, last_on=last_on)
@@ -87,8 +87,9 @@ def _bare_loop(history: History) -> None:
     """The least that anybody could do: put each day into a set."""
     for uses in history.uses.values():
         seen = set()
-        for use in uses:
-            seen.add(use.day)
+        for days in uses.days.values():
+            for day in days:
+                seen.add(day)
 
 
 def _command(events: Path, customers: str | None) -> None:

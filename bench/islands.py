@@ -111,7 +111,7 @@ async def _fill(connection: asyncpg.Connection, days: Iterable[tuple[str, date]]
 
 def _replayed(path: Path, product: Product, last_on: date) -> Stops:
     with contextlib.redirect_stderr(io.StringIO()):
-        history = read_history(str(path), None, product.id, Rejections(print))
+        history = read_history(str(path), None, product, Rejections(print))
     return frozenset(
         (customer_id, trigger.data.day)
         for customer_id, uses in history.uses.items()

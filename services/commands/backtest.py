@@ -71,7 +71,7 @@ def backtest(
     compiled = compile_product(product_id, found.products[product_id])
     with opened(out) as out_file, opened(calls) as calls_file, opened(html) as html_file:
         rejected = Rejections(lambda line: print(line, file=sys.stderr))
-        history = read_history(events, customers, product_id, rejected)
+        history = read_history(events, customers, compiled, rejected)
         outcomes = _outcomes(history, outcome, stayed)
         replay = replay_history(
             history,
@@ -152,7 +152,7 @@ def _swept(history: "History", replay: "Replay", product: "Product", rule: "Abse
     from services.commands.progress import progress
 
     own = own_setting(rule)
-    has_times = any(use.occurred_us is not None for uses in history.uses.values() for use in uses)
+    has_times = any(use.occurred_us is not None for uses in history.uses.values() for use in uses.dated)
     cutoffs = settings.cutoffs(own, has_times=has_times)
     lives = {}
     with progress(f"trying settings of {rule.name}", len(cutoffs)) as bar:

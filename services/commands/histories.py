@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from services.commands.calls import Call
     from services.commands.tables import Rejections
     from services.evaluator.core.rules import Product
-    from services.evaluator.replay import DatedUse
+    from services.evaluator.replay import Uses
     from shared.config import Config
     from shared.events import Profile
     from shared.triggers import Trigger
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 class History(msgspec.Struct, frozen=True, kw_only=True):
     """What was read: uses by customer, profiles by customer, and how many uses in all."""
 
-    uses: Mapping[str, Sequence["DatedUse"]]
+    uses: Mapping[str, "Uses"]
     profiles: Mapping[str, "Profile"]
     use_count: int
 
@@ -37,35 +37,44 @@ class Replay(msgspec.Struct, frozen=True, kw_only=True):
     last_on: date
 
 
-def read_history(events: str, customers: str | None, product: str, rejected: "Rejections") -> History:
-    """The uses in `events` and the profiles in `customers`; broken lines go to `rejected`."""
+def read_history(events: str, customers: str | None, product: "Product", rejected: "Rejections") -> History:
+    """The uses in `events`, as far as the product's rules look at them, and the profiles in `customers`;
+    broken lines go to `rejected`.
+    """
     from services.commands import customer_rows, usage_rows
     from services.commands.progress import progress
     from services.commands.tables import Table
-    from services.evaluator.replay import DatedUse
+    from services.evaluator.replay import DatedUse, Uses, asks_for_days_alone
     from shared.clock import SystemClock
 
     profiles = {}
     if customers is not None:
         profiles = dict(customer_rows.customers(Table(customers), rejected))
-    uses: defaultdict[str, list[DatedUse]] = defaultdict(list)
+    found: defaultdict[str, tuple[list[DatedUse], defaultdict[str, list[int]]]]
+    found = defaultdict(lambda: ([], defaultdict(list)))
+    is_day_enough = asks_for_days_alone(product)
     table = Table(events)
     use_count = 0
     with progress(f"reading {Path(events).name}", table.size) as bar:
-        for use in usage_rows.uses(table, rejected, product=product, now_us=SystemClock().now_us()):
-            uses[use.customer_id].append(
-                DatedUse(
-                    use.occurred_us,
-                    use.occurred_on or 0,
-                    use.event,
-                    use.event_id,
-                    use.user_id,
-                    use.properties,
+        for use in usage_rows.uses(table, rejected, product=product.id, now_us=SystemClock().now_us()):
+            dated, days = found[use.customer_id]
+            if is_day_enough and use.occurred_on is not None:
+                days[use.event].append(use.occurred_on)
+            else:
+                dated.append(
+                    DatedUse(
+                        use.occurred_us,
+                        use.occurred_on or 0,
+                        use.event,
+                        use.event_id,
+                        use.user_id,
+                        use.properties,
+                    )
                 )
-            )
             use_count += 1
             if use_count % 10_000 == 0:
                 bar.at(table.position)
+    uses = {id: Uses(dated=dated, days=days) for id, (dated, days) in found.items()}
     return History(uses=uses, profiles=profiles, use_count=use_count)
 
 
@@ -109,10 +118,11 @@ def _days(history: History, product: "Product") -> tuple[int, int] | None:
     edges = []
     for customer_id, uses in history.uses.items():
         settings = settings_of(history.profiles.get(customer_id, Profile()), product)
-        dated = [use.day for use in uses if use.day]
-        instants = [use.occurred_us for use in uses if use.occurred_us is not None]
+        dated = [use.day for use in uses.dated if use.day]
+        instants = [use.occurred_us for use in uses.dated if use.occurred_us is not None]
         if instants:
             dated += [day_of(settings.zone, settings.day_starts, at(instants)) for at in (min, max)]
+        dated += [at(known) for known in uses.days.values() for at in (min, max)]
         edges += [min(dated), max(dated)]
     return (min(edges), max(edges)) if edges else None
 

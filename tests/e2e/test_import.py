@@ -79,7 +79,8 @@ async def test_the_restaurants_over_http_end_in_the_same_days_and_streaks_as_the
 ) -> None:
     silent = Rejections(lambda _line: None)
     events, customers = str(DATA / "restaurant_days.csv.gz"), str(DATA / "restaurants.csv")
-    history = read_history(events, customers, DEFAULT_PRODUCT, silent)
+    product = compile_product(DEFAULT_PRODUCT, default_config().products[DEFAULT_PRODUCT])
+    history = read_history(events, customers, product, silent)
     clock = ManualClock(datetime.fromisoformat("2017-04-22T23:00:00+09:00"))
     async with whole_service(tmp_path, clock) as (url, key):
         await import_customer_file(customers, url, key)
@@ -92,13 +93,14 @@ async def test_the_restaurants_over_http_end_in_the_same_days_and_streaks_as_the
                 lambda found: len(_active(found)) == _day_count(history.uses[last]),
             )
             over_http = {customer_id: await _found(http, customer_id) for customer_id in history.uses}
-    product = compile_product(DEFAULT_PRODUCT, default_config().products[DEFAULT_PRODUCT])
     for customer_id, uses in history.uses.items():
         replayed = replay_customer(
             customer_id, history.profiles[customer_id], uses, product=product, last_on=LAST_ON.toordinal()
         )
         expected = reading.streaks(replayed.state, product, today=LAST_ON.toordinal())
-        assert _active(over_http[customer_id]) == {date.fromordinal(use.day).isoformat() for use in uses}
+        assert _active(over_http[customer_id]) == {
+            date.fromordinal(use.day).isoformat() for use in uses.each()
+        }
         assert over_http[customer_id]["streaks"] == msgspec.to_builtins(expected), customer_id
 
 
@@ -120,4 +122,4 @@ def _active(found: dict[str, Any]) -> set[str]:
 
 
 def _day_count(uses: Any) -> int:
-    return len({use.day for use in uses})
+    return len({use.day for use in uses.each()})

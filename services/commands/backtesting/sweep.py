@@ -14,7 +14,7 @@ from services.evaluator.core.expectation import combine
 from services.evaluator.core.past import NONE_EXCUSED, Past, past_of
 from services.evaluator.core.rules import AbsenceRule, Product
 from services.evaluator.core.state import AbsenceState
-from services.evaluator.replay import DatedUse, replay_customer
+from services.evaluator.replay import Uses, judge_customer
 from shared.events import Profile
 
 CUTS_MAX: Final = 5
@@ -97,7 +97,7 @@ def own_setting(rule: AbsenceRule) -> Setting:
 
 
 def live(
-    uses: Mapping[str, Sequence[DatedUse]],
+    uses: Mapping[str, Uses],
     profiles: Mapping[str, Profile],
     product: Product,
     rule: AbsenceRule,
@@ -117,7 +117,7 @@ def live(
     span_days, silences, cuts = 0, list[Silence](), list[tuple[Cut, ...]]()
     for customer_id, of_customer in uses.items():
         profile = profiles.get(customer_id, Profile())
-        state = replay_customer(customer_id, profile, of_customer, product=alone, last_on=last_on).state
+        state = judge_customer(profile, of_customer, product=alone, last_on=last_on)
         kept = state.rules.get(rule.name)
         if not isinstance(kept, AbsenceState):
             continue  # never used under this rule

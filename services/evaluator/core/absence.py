@@ -112,31 +112,56 @@ def read_history(rule: AbsenceRule, history: History) -> tuple[AbsenceState, lis
     told: list[Stop] = []
     notices: list[Notice] = []
     for episode in episodes(missed, past, 0):
-        told, fresh = tell_episode(rule, past, episode, told, first, first, frozenset(), _UNDATED)
+        stops, fresh = tell_episode(rule, past, episode, [], first, first, frozenset(), _UNDATED)
+        told += stops
         notices += [_dated(rule, history, notice) for notice in fresh]
     return AbsenceState(history.last_on, first, missed, tuple(told)), notices
+
+
+def judge_history(rule: AbsenceRule, history: History) -> AbsenceState:
+    """The state that `read_history` ends in, without a word of it.
+
+    Where the calendar alone decides, a stop stands on the first missed day of every silence, and those are
+    found for all silences at once: nothing surprises, and nothing has to be read day by day.
+    """
+    if rule.from_history or rule.again:
+        return read_history(rule, history)[0]
+    past = history.past
+    missed = history.expected_among(_unread(rule, history))
+    starts = days.firsts(missed, past.active)
+    if rule.min_streak > 1:
+        starts = _after_enough(rule, past, starts)
+    first, used_until = past.base + days.lowest(past.active), past.active.bit_length()
+    told = [Stop(past.base + bit, past.base + bit, rule.emit, bit < used_until) for bit in days.each(starts)]
+    return AbsenceState(history.last_on, first, missed, tuple(told))
+
+
+def _after_enough(rule: AbsenceRule, past: Past, starts: int) -> int:
+    """The first missed days before which the streak was long enough for a stop."""
+    if past.active.bit_count() < rule.min_streak:
+        return 0
+    long = [bit for bit in days.each(starts) if past.streak_before(past.base + bit).length >= rule.min_streak]
+    return days.set_of(long, 0)
 
 
 def _unread(rule: AbsenceRule, history: History) -> int:
     """The days of which no use was read before their deadline."""
     past = history.past
     found = days.span(0, history.length - 1) & ~past.active
-    for day, occurred_us in history.reads.items():
-        # A use known by its day alone is in time for any cutoff.
-        if occurred_us is not None and occurred_us >= deadline_us(rule, past, day):
+    # A use known by its day alone is in time for any cutoff.
+    for day, occurred_us in history.instants.items():
+        if occurred_us >= deadline_us(rule, past, day):
             found |= 1 << (day - past.base)
     return found
 
 
 def _dated(rule: AbsenceRule, history: History, notice: Notice) -> Notice:
     """A notice of a history with the instant at which it would have been decided live."""
-    past, reads = history.past, history.reads
+    past = history.past
     if notice.kind == "stopped":
         return msgspec.structs.replace(notice, decided_us=deadline_us(rule, past, notice.day))
-    if notice.day not in reads:
-        return notice
     stopped_us = deadline_us(rule, past, notice.stopped_id_day)
-    read_us, occurred_us = history.read_us(notice.day), reads[notice.day]
+    read_us, occurred_us = history.read_us(notice.day), history.instants.get(notice.day)
     if read_us < stopped_us:
         return msgspec.structs.replace(notice, decided_us=stopped_us)
     timestamp_us = notice.timestamp_us if occurred_us is None else occurred_us

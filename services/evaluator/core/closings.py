@@ -25,7 +25,11 @@ def learned_closed(active: int, base: int, day: int) -> int:
     offset = day - base
     if offset <= 0:
         return 0
-    closed = closed_offsets(active & ((1 << offset) - 1), offset)
+    return _from_monday(closed_offsets(active & ((1 << offset) - 1), offset), day)
+
+
+def _from_monday(closed: int, day: int) -> int:
+    """Weekdays counted from that of a day, counted from Monday."""
     weekday = (day + 6) % 7
     return (closed << weekday | closed >> (7 - weekday)) & 0b1111111
 
@@ -50,6 +54,12 @@ class Closings(msgspec.Struct, frozen=True):
 
     told: int
     closed: tuple[int, ...]
+
+    def weekdays_on(self, day: int, base: int) -> int:
+        """The weekdays closed on one of the days told: what `learned_closed` says of it."""
+        offset = day - base
+        closed = sum([1 << n for n, days in enumerate(self.closed) if days >> offset & 1])
+        return _from_monday(closed, day)
 
 
 def closings(active: int, length: int) -> Closings:

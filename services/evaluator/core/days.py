@@ -4,7 +4,7 @@ A year of days is some fifty bytes, a union or a count is one machine-speed oper
 does not care how often or in which order a day was added.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 WEEK = 7
 _WEEKS_MAX = 600  # some eleven years; longer spans are tiled anew
@@ -56,6 +56,43 @@ def begin_of_last(days: int, count: int) -> int:
     while lack := count - (days >> begin).bit_count():
         begin -= lack
     return begin
+
+
+def smeared(days: int, count: int) -> int:
+    """Each day of a set with those after it, `count` days in all."""
+    reached = 1
+    while reached < count:
+        step = min(reached, count - reached)
+        days |= days << step
+        reached += step
+    return days
+
+
+def set_of(ordinals: Sequence[int], base: int) -> int:
+    """The set of some days, none of them before `base`.
+
+    Written down as digits first: a set that grows by a bit at a time is copied each time.
+    """
+    last = max(ordinals, default=base)
+    digits = bytearray(b"0") * (last - base + 1)
+    for day in ordinals:
+        digits[last - day] = _ONE
+    return int(digits, 2)
+
+
+_ONE = ord("1")
+
+
+def firsts(found: int, used: int) -> int:
+    """Those of `found` that are the first ones since a bit of `used` before them.
+
+    A bit that is in both belongs to what lies before it. From each bit found an addition carries through the
+    unused ones above it, so that all but the first of a gap are known at once, however many gaps there are.
+    """
+    unused = ((1 << max(found.bit_length(), used.bit_length())) - 1) & ~used
+    seeds = found & unused
+    since = ((unused + seeds) ^ unused | seeds) & unused
+    return (since | found) & ~(since << 1)
 
 
 def each(days: int) -> Iterator[int]:

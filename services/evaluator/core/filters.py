@@ -36,7 +36,12 @@ def passed_filters(filters: tuple[str, ...], event: str, properties: Mapping[str
 def named_filters(filters: tuple[str, ...], event: str) -> tuple[tuple[str, ...], frozenset[str]]:
     """The filters that let an event of this name pass, and those of them that ask for its properties too."""
     named = tuple(key for key in filters if key == EVERY_EVENT or _pattern(key).fullmatch(event))
-    return named, frozenset(key for key in named if _WHERE in key)
+    return named, frozenset(filter(asks_for_properties, named))
+
+
+def asks_for_properties(key: str) -> bool:
+    """Whether a filter looks at more of an event than its name."""
+    return _WHERE in key
 
 
 @lru_cache(1024)

@@ -15,7 +15,7 @@ from services.evaluator.core.state import CustomerState, Segment
 
 NONE_EXCUSED: frozenset[int] = frozenset()
 
-_KNOWN_AHEAD_DAYS = 3
+AHEAD_DAYS = 3
 """How far beyond the day judged its public holidays are looked at, itself included."""
 
 
@@ -166,9 +166,7 @@ class Past(msgspec.Struct, frozen=True):
         holes = expected & ~active
         if holes:
             holes &= ~days.weekdays(self.learned(judged_on), self.base, length)
-        begin = self._without_exceptions(holes, last).bit_length()
-        run = active >> begin
-        return Streak(run.bit_count(), self.base + begin + days.lowest(run), last)
+        return streak_of(active, self._without_exceptions(holes, last), self.base, last)
 
     def streak_before(self, day: int) -> Streak:
         """The streak that ends on the last active day before `day`, as known on `day`."""
@@ -180,6 +178,13 @@ class Past(msgspec.Struct, frozen=True):
         if not self.settings_on(judged_on).learns:
             return 0
         return learned_closed(self.active, self.base, judged_on)
+
+
+def streak_of(active: int, holes: int, base: int, last: int) -> Streak:
+    """The active days after the last one of `holes`, up to the active day `last`."""
+    begin = holes.bit_length()
+    run = (active & ((2 << last - base) - 1)) >> begin
+    return Streak(run.bit_count(), base + begin + days.lowest(run), last)
 
 
 def past_of(state: CustomerState, filter_key: str, excused: frozenset[int]) -> Past:
@@ -195,5 +200,5 @@ def past_until(past: Past, day: int) -> Past:
 
 @lru_cache(64)  # one judgement asks for a day several times; more would only cost memory
 def _expectation(active: int, base: int, day: int, country: str) -> Expectation:
-    holidays, breaks = days_of_rest(country, base, day - base + _KNOWN_AHEAD_DAYS)
+    holidays, breaks = days_of_rest(country, base, day - base + AHEAD_DAYS)
     return expect(active, base, day, holidays=holidays, breaks=breaks)

@@ -39,9 +39,8 @@ def read_history(rule: StreakRule, history: History) -> tuple[StreakState, list[
         streak = past.streak_ending(day, day)
         if _is_enough(rule, streak) and not any(streak.started_on <= told for told in state.told):
             state = StreakState((*state.told, day)[-_TOLD_MAX:])
-            notices.append(
-                _reached(rule, past, streak, Moment(history.read_us(day), day, history.reads[day]))
-            )
+            moment = Moment(history.read_us(day), day, history.instants.get(day))
+            notices.append(_reached(rule, past, streak, moment))
     return state, notices
 
 
@@ -51,14 +50,15 @@ def _may_complete(rule: StreakRule, history: History) -> int:
     A streak so long spans at least as many days, so its last whole weeks lie within it.
     """
     past = history.past
-    missed = past.calendar_days(history.length) & ~past.active
-    weeks = min((rule.days - 1) // days.WEEK, _WEEKS_MAX)
     found = past.active & ~((1 << rule.days - 1) - 1)
+    if not past.learns:
+        return found & ~days.smeared(past.holes, rule.days)
+    weeks = min((rule.days - 1) // days.WEEK, _WEEKS_MAX)
     missed_lately = 0
     for week in range(1, weeks + 1):
-        missed_lately |= missed << days.WEEK * week
-    for later, closed in enumerate(history.learned.closed):
-        found &= ~(missed_lately >> later) | closed | ~history.learned.told
+        missed_lately |= past.holes << days.WEEK * week
+    for later, closed in enumerate(past.closings.closed):
+        found &= ~(missed_lately >> later) | closed | ~past.closings.told
     return found
 
 

@@ -10,7 +10,7 @@ from services.commands.backtesting import settings
 from services.commands.backtesting.sweep import Lives, Setting, live, measure, own_setting
 from services.evaluator.core.calendar import DAY_US, EPOCH_DAY
 from services.evaluator.core.rules import AbsenceRule, Product, compile_product
-from services.evaluator.replay import DatedUse, replay_customer
+from services.evaluator.replay import DatedUse, Uses, replay_customer
 from shared.config import ProductSection
 from shared.events import Profile
 from shared.triggers import RESUMED
@@ -31,7 +31,7 @@ def product(**rule: object) -> Product:
     return compile_product("p", ProductSection.model_validate(section))
 
 
-def drawn(seed: int) -> dict[str, list[DatedUse]]:
+def drawn(seed: int) -> dict[str, Uses]:
     """A dozen customers, each with its own rhythm, closed weekday and breaks; uses at all hours."""
     chance = random.Random(seed)
     found = {}
@@ -42,13 +42,14 @@ def drawn(seed: int) -> dict[str, list[DatedUse]]:
             for day in range(FIRST + number, FIRST + ends)
             if day % 7 != closed and chance.random() < rate and not 90 < day - FIRST < 90 + number
         ]
-        found[f"c-{number}"] = [
+        dated = [
             DatedUse((day - EPOCH_DAY) * DAY_US + chance.randrange(DAY_US), event=f"e{day}") for day in days
         ]
+        found[f"c-{number}"] = Uses(dated=dated)
     return found
 
 
-def lived(uses: dict[str, list[DatedUse]], cutoff: int | None, first_on: int = FIRST) -> Lives:
+def lived(uses: dict[str, Uses], cutoff: int | None, first_on: int = FIRST) -> Lives:
     of = product()
     return live(
         uses,
@@ -62,7 +63,7 @@ def lived(uses: dict[str, list[DatedUse]], cutoff: int | None, first_on: int = F
     )
 
 
-def told(uses: dict[str, list[DatedUse]], **rule: object) -> tuple[int, int]:
+def told(uses: dict[str, Uses], **rule: object) -> tuple[int, int]:
     """Stops and resumptions of the core under a rule that is really so."""
     types = [
         trigger.type
@@ -110,7 +111,7 @@ def test_silences_from_before_the_first_day_are_not_told() -> None:
 
 
 def test_a_faithful_customer_cut_off_is_called_on_the_first_day_and_a_higher_bar_calls_later() -> None:
-    uses = {"c": [DatedUse(None, day) for day in range(FIRST, FIRST + 200)]}
+    uses = {"c": Uses(days={"used": range(FIRST, FIRST + 200)})}
     lives = lived(uses, None)
     literal = measure(lives, Setting(cutoff=None, min_streak=1, min_surprise=0.0))
     assert (literal.first_day, literal.second_day) == (1.0, 1.0)
@@ -128,7 +129,7 @@ def test_the_days_cut_off_are_the_same_for_the_same_lot() -> None:
 
 
 def test_a_customer_of_one_day_is_no_error() -> None:
-    lives = lived({"c": [DatedUse(None, FIRST)]}, None)
+    lives = lived({"c": Uses(days={"used": [FIRST]})}, None)
     assert measure(lives, Setting(cutoff=None, min_streak=1, min_surprise=None)).first_day == 0.0
 
 
