@@ -13,7 +13,7 @@ from shared.errors import InvalidInput, NotParseable
 
 LINES_PER_ROW_MAX = 20
 _DELIMITERS = ",;\t"
-_BOM = b"\xef\xbb\xbf"
+BOM = b"\xef\xbb\xbf"
 
 
 class Row(msgspec.Struct, frozen=True):
@@ -33,9 +33,13 @@ def decoded_lines(lines: Iterable[bytes]) -> Iterator[str]:
     The first line that is not ASCII decides. Bytes that do not fit become lone surrogates, which
     `read_rows` finds; every kind of line end becomes "\\n".
     """
+    return decoded_rest(line.removeprefix(BOM) if number == 0 else line for number, line in enumerate(lines))
+
+
+def decoded_rest(lines: Iterable[bytes]) -> Iterator[str]:
+    """The same for lines from the middle of a file, before which all is ASCII."""
     encoding = "ascii"
-    for number, line in enumerate(lines):
-        line = line.removeprefix(_BOM) if number == 0 else line
+    for line in lines:
         if encoding == "ascii" and not line.isascii():
             encoding = _encoding_of(line)
         text = line.decode(encoding, "surrogateescape")
@@ -51,25 +55,44 @@ def read_rows(lines: Iterable[str], *, required: Sequence[str], known: Sequence[
     `required` names columns without which the file makes no sense, alternatives as `a|b`; `known` are
     those that mean something. Raises NotParseable where the heading is of no use.
     """
-    ahead = _Lookahead(lines)
-    first = next(ahead, "")
-    if (error := _undecoded(first)) is not None:
+    lines = iter(lines)
+    heading = read_heading(next(lines, ""), required=required, known=known)
+    yield from rows_under(heading, lines, line=2)
+
+
+class Heading(msgspec.Struct, frozen=True):
+    """The columns of a file, in order, and what stands between its cells."""
+
+    names: Sequence[str]
+    delimiter: str
+
+
+def read_heading(text: str, *, required: Sequence[str], known: Sequence[str]) -> Heading:
+    """The first line of a file; raises NotParseable where it is of no use."""
+    if (error := _undecoded(text)) is not None:
         raise error
-    delimiter = max(_DELIMITERS, key=first.count)
-    heading = [name.strip() for name in _cells(first, delimiter) or []]
-    _check_heading(heading, required, known)
+    delimiter = max(_DELIMITERS, key=text.count)
+    names = [name.strip() for name in _cells(text, delimiter) or []]
+    _check_heading(names, required, known)
+    return Heading(names, delimiter)
+
+
+def rows_under(heading: Heading, lines: Iterable[str], *, line: int) -> Iterator[Row]:
+    """The rows in `lines`, of which the first one is the file's line `line`; blank ones are left out."""
+    names, delimiter = heading.names, heading.delimiter
+    ahead = _Lookahead(lines, line - 1)
     for text in ahead:
-        line = ahead.line
-        row = _row(line, heading, _whole_row(text, ahead, delimiter, len(heading)), delimiter)
+        begun = ahead.line
+        row = _row(begun, names, _whole_row(text, ahead, delimiter, len(names)), delimiter)
         if row is not None:
             yield row
 
 
 class _Lookahead:
-    """Lines one by one, of which some can be looked at before they are taken; `line` counts from 1."""
+    """Lines one by one, of which some can be looked at before they are taken; `line`: the last one taken."""
 
-    def __init__(self, lines: Iterable[str]) -> None:
-        self.line = 0
+    def __init__(self, lines: Iterable[str], line: int) -> None:
+        self.line = line
         self._lines = iter(lines)
         self._seen: deque[str] = deque()
 

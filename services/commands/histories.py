@@ -1,6 +1,5 @@
 """A history as read from files, and what came of replaying it through the core as if live."""
 
-from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date
 from pathlib import Path
@@ -18,6 +17,10 @@ if TYPE_CHECKING:
     from shared.config import Config
     from shared.events import Profile
     from shared.triggers import Trigger
+
+
+USES_PER_STEP = 10_000
+"""How often the progress of reading is shown."""
 
 
 class History(msgspec.Struct, frozen=True, kw_only=True):
@@ -42,40 +45,24 @@ def read_history(events: str, customers: str | None, product: "Product", rejecte
     broken lines go to `rejected`.
     """
     from services.commands import customer_rows, usage_rows
+    from services.commands.gathering import Gathering
     from services.commands.progress import progress
     from services.commands.tables import Table
-    from services.evaluator.replay import DatedUse, Uses, asks_for_days_alone
+    from services.evaluator.replay import asks_for_days_alone
     from shared.clock import SystemClock
 
     profiles = {}
     if customers is not None:
         profiles = dict(customer_rows.customers(Table(customers), rejected))
-    found: defaultdict[str, tuple[list[DatedUse], defaultdict[str, list[int]]]]
-    found = defaultdict(lambda: ([], defaultdict(list)))
-    is_day_enough = asks_for_days_alone(product)
-    table = Table(events)
-    use_count = 0
+    gathering = Gathering(is_day_enough=asks_for_days_alone(product))
+    table, shown_at = Table(events), USES_PER_STEP
     with progress(f"reading {Path(events).name}", table.size) as bar:
-        for use in usage_rows.uses(table, rejected, product=product.id, now_us=SystemClock().now_us()):
-            dated, days = found[use.customer_id]
-            if is_day_enough and use.occurred_on is not None:
-                days[use.event].append(use.occurred_on)
-            else:
-                dated.append(
-                    DatedUse(
-                        use.occurred_us,
-                        use.occurred_on or 0,
-                        use.event,
-                        use.event_id,
-                        use.user_id,
-                        use.properties,
-                    )
-                )
-            use_count += 1
-            if use_count % 10_000 == 0:
+        for part in usage_rows.use_parts(table, rejected, product=product.id, now_us=SystemClock().now_us()):
+            gathering.add(part)
+            if gathering.count >= shown_at:
                 bar.at(table.position)
-    uses = {id: Uses(dated=dated, days=days) for id, (dated, days) in found.items()}
-    return History(uses=uses, profiles=profiles, use_count=use_count)
+                shown_at = gathering.count + USES_PER_STEP
+    return History(uses=gathering.uses(), profiles=profiles, use_count=gathering.count)
 
 
 def replay_history(

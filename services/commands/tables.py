@@ -5,11 +5,13 @@ import io
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import IO, Any, cast
 
 import msgspec
 
+from services.commands.csv_blocks import BLOCK_BYTES, Block, lines_of, read_blocks
 from shared import csv_rows
 from shared.csv_rows import decoded_lines
 from shared.errors import NotParseable, SetupError
@@ -70,20 +72,31 @@ class Table:
     def rows(
         self, rejected: Rejections, *, required: Sequence[str], known: Sequence[str]
     ) -> Iterator[tuple[int, Row]]:
-        """Every readable row with its line number; the others go to `rejected` and the rest goes on.
+        """Every readable row with its line number; otherwise as `parts`."""
+        for part in self.parts(rejected, required=required, known=known):
+            if isinstance(part, Block):
+                yield from part.rows()
+            else:
+                yield part
+
+    def parts(
+        self, rejected: Rejections, *, required: Sequence[str], known: Sequence[str]
+    ) -> Iterator[Block | tuple[int, Row]]:
+        """Every readable row, as one of a block where it is plain, else by itself with its line number; the
+        others go to `rejected` and the rest goes on.
 
         `required` names columns without which a CSV makes no sense, alternatives as `a|b`.
         Raises SetupError when the file as a whole cannot be read.
         """
         try:
-            lines = _lines(self._raw)
-            first = next(lines, "")
-            if first.lstrip().startswith("{"):
-                yield from _json_rows(first, lines, rejected)
+            blocks = _blocks(self._raw)
+            first = next(blocks, b"")
+            blocks = chain((first,), blocks)
+            if next(decoded_lines(lines_of((first,))), "").lstrip().startswith("{"):
+                yield from _json_rows(decoded_lines(lines_of(blocks)), rejected)
             else:
                 self.is_csv = True
-                found = csv_rows.read_rows(_and_rest(first, lines), required=required, known=known)
-                yield from _csv_rows(found, rejected)
+                yield from _csv_parts(read_blocks(blocks, required=required, known=known), rejected)
         except NotParseable as error:
             raise SetupError(f"{self.name}: {error.message}") from error
         except (OSError, EOFError) as error:
@@ -92,14 +105,17 @@ class Table:
             self._raw.close()
 
 
-def _lines(raw: io.BufferedReader) -> Iterator[str]:
+def _blocks(raw: io.BufferedReader) -> Iterator[bytes]:
+    """Whole lines, many at a time."""
     is_gzip = raw.peek(2)[:2] == b"\x1f\x8b"
-    return decoded_lines(cast(IO[bytes], gzip.GzipFile(fileobj=raw)) if is_gzip else raw)
+    file = cast(IO[bytes], gzip.GzipFile(fileobj=raw)) if is_gzip else raw
+    while block := file.read(BLOCK_BYTES):
+        yield block if block.endswith(b"\n") else block + file.readline()
 
 
-def _json_rows(first: str, lines: Iterator[str], rejected: Rejections) -> Iterator[tuple[int, Row]]:
+def _json_rows(lines: Iterable[str], rejected: Rejections) -> Iterator[tuple[int, Row]]:
     decode = msgspec.json.Decoder().decode
-    for number, text in enumerate(_and_rest(first, lines), 1):
+    for number, text in enumerate(lines, 1):
         if not text.strip():
             continue
         try:
@@ -113,15 +129,13 @@ def _json_rows(first: str, lines: Iterator[str], rejected: Rejections) -> Iterat
             rejected.add(number, "not_parseable", "a line is a JSON object")
 
 
-def _csv_rows(rows: Iterable[csv_rows.Row], rejected: Rejections) -> Iterator[tuple[int, Row]]:
-    for row in rows:
-        if row.error is None:
-            yield row.line, row.cells
+def _csv_parts(
+    parts: Iterable[Block | csv_rows.Row], rejected: Rejections
+) -> Iterator[Block | tuple[int, Row]]:
+    for part in parts:
+        if isinstance(part, Block):
+            yield part
+        elif part.error is None:
+            yield part.line, part.cells
         else:
-            rejected.add(row.line, row.error.code, row.error.message)
-
-
-def _and_rest(first: str, lines: Iterator[str]) -> Iterator[str]:
-    if first:
-        yield first
-    yield from lines
+            rejected.add(part.line, part.error.code, part.error.message)

@@ -1,15 +1,23 @@
 """Uses of the product as read from a file: one row becomes one `Use`, or a reason why not."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import date, datetime
-from typing import Any, NamedTuple
+from functools import partial
+from typing import Any, NamedTuple, TypeVar
 
+import msgspec
+
+from services.commands.csv_blocks import Block
 from services.commands.tables import Rejections, Row, Table
 from services.ingest.limits import Terms, check_day, check_id, check_instant, check_name, instant_us
 from shared.errors import InvalidInput
 
 COLUMNS = ("customer_id", "occurred_at", "date", "event", "event_id", "user_id")
+_WHENS = ("occurred_at", "date", "occurred_on")
 _NOT_PROPERTIES = frozenset((*COLUMNS, "occurred_on", "properties"))
+
+
+_T = TypeVar("_T")
 
 
 class Use(NamedTuple):
@@ -25,16 +33,60 @@ class Use(NamedTuple):
     properties: dict[str, Any]
 
 
+class UseColumns(msgspec.Struct, frozen=True, kw_only=True):
+    """Many rows, column by column, the first one in `line`; what stands in them is as in `Use`."""
+
+    line: int
+    customer_ids: Sequence[str]
+    occurred_us: Sequence[int | None]
+    occurred_on: Sequence[int | None]
+    events: Sequence[str]
+    event_ids: Sequence[str]
+    user_ids: Sequence[str]
+    properties: Mapping[str, Sequence[str]]
+
+    def each(self) -> Iterator[Use]:
+        """Row by row."""
+        rows = zip(
+            self.customer_ids,
+            self.occurred_us,
+            self.occurred_on,
+            self.events,
+            self.event_ids,
+            self.user_ids,
+            *self.properties.values(),
+            strict=True,
+        )
+        for line, (customer_id, us, on, event, event_id, user_id, *cells) in enumerate(rows, self.line):
+            told = {name: cell for name, cell in zip(self.properties, cells, strict=True) if cell}
+            yield Use(line, customer_id, us, on, event, event_id, user_id, told)
+
+
 def uses(table: Table, rejected: Rejections, *, product: str, now_us: int) -> Iterator[Use]:
     """The uses in `table` in the file's order; what ingest would not take as history goes to `rejected`."""
+    for part in use_parts(table, rejected, product=product, now_us=now_us):
+        if isinstance(part, UseColumns):
+            yield from part.each()
+        else:
+            yield part
+
+
+def use_parts(table: Table, rejected: Rejections, *, product: str, now_us: int) -> Iterator[UseColumns | Use]:
+    """The same, in columns where rows are plain and every one of them can be taken."""
     # Of history nothing is too late, so the late window says nothing here.
     reader = _Reader(Terms(product=product, now_us=now_us, late_window_us=0, backfill=True))
     required = ("customer_id", "occurred_at|date|occurred_on")
-    for line, row in table.rows(rejected, required=required, known=COLUMNS):
-        try:
-            yield reader.use(line, row)
-        except InvalidInput as error:
-            rejected.add(line, error.code, error.message)
+    for part in table.parts(rejected, required=required, known=COLUMNS):
+        if isinstance(part, Block):
+            columns = reader.columns(part)
+            if columns is not None:
+                yield columns
+                continue
+        for line, row in part.rows() if isinstance(part, Block) else (part,):
+            try:
+                yield reader.use(line, row)
+            except InvalidInput as error:
+                rejected.add(line, error.code, error.message)
 
 
 class _Reader:
@@ -59,6 +111,26 @@ class _Reader:
             _optional_id("user_id", row.get("user_id")),
             _properties(row),
         )
+
+    def columns(self, block: Block) -> UseColumns | None:
+        """Each distinct cell is read once; None where some row has to be read, and refused, by itself."""
+        when, *others = [name for name in _WHENS if name in block.columns]
+        if others:
+            return None  # which of them tells is a question of each row
+        try:
+            moments = _meanings(block.columns[when], self._when)
+            return UseColumns(
+                line=block.line,
+                customer_ids=_column(block, "customer_id", self._name),
+                occurred_us=[occurred_us for occurred_us, _ in moments],
+                occurred_on=[occurred_on for _, occurred_on in moments],
+                events=_column(block, "event", self._name),
+                event_ids=_column(block, "event_id", _optional_id),
+                user_ids=_column(block, "user_id", _optional_id),
+                properties={n: cells for n, cells in block.columns.items() if n not in _NOT_PROPERTIES},
+            )
+        except InvalidInput:
+            return None
 
     def _name(self, column: str, value: object) -> str:
         name = self._names.get((column, value)) if isinstance(value, str | None) else None
@@ -99,6 +171,18 @@ class _Reader:
         us = instant_us(at)
         check_instant(us, self._terms)
         return us
+
+
+def _column(block: Block, name: str, read: Callable[[str, object], str]) -> list[str]:
+    if name not in block.columns:
+        return [read(name, None)] * block.row_count
+    return _meanings(block.columns[name], partial(read, name))
+
+
+def _meanings(cells: Sequence[str], read: Callable[[str], _T]) -> list[_T]:
+    """What each cell means, each distinct one read once; raises InvalidInput for any that means nothing."""
+    meanings = {cell: read(cell) for cell in set(cells)}
+    return [meanings[cell] for cell in cells]
 
 
 def _checked_name(column: str, value: object) -> str:

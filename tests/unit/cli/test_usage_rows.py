@@ -4,10 +4,13 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from services.commands.tables import Rejections, Table
-from services.commands.usage_rows import Use, uses
+from services.commands.usage_rows import Use, UseColumns, use_parts, uses
 from shared.clock import to_us
+from shared.errors import SetupError
 
 NOW_US = to_us(datetime(2026, 3, 10, tzinfo=UTC))
 
@@ -58,3 +61,65 @@ def test_what_cannot_be_taken_is_told_with_its_line(tmp_path: Path, row: str, re
     assert [use.customer_id for use in found] == ["c-2"]
     assert len(told) == 1
     assert told[0].startswith(f"line 2: {reason}")
+
+
+CELLS = {
+    "customer_id": ("c-1", "c-2", " c-3 ", "", "c\x1f"),
+    "occurred_at": ("2026-03-02T18:30:00+09:00", "2026-03-02", "2026-03-02T10:00:00", ""),
+    "date": ("2026-03-02", "2026-03-03", "2026-02-30", "2199-01-01", "1999-12-31", ""),
+    "event": ("used", "", " login", "e" * 201),
+    "event_id": ("", "7", "\x7f"),
+    "user_id": ("", "u"),
+    "visitors": ("35", "", " "),
+    "properties": ("{}", ""),
+}
+SHORT, LONG = "plan", "プラン"
+
+
+@st.composite
+def tables(draw: st.DrawFn) -> str:
+    """A file with a property column last; mostly with cells that mean something."""
+    columns = ["customer_id", *draw(st.lists(st.sampled_from(list(CELLS)[1:]), unique=True, min_size=1))]
+    rows = draw(
+        st.lists(
+            st.tuples(
+                *(st.sampled_from(CELLS[name][: draw(st.sampled_from((1, 2, 9)))]) for name in columns)
+            ),
+            max_size=6,
+        )
+    )
+    return "".join(",".join((*row, "x")) + "\n" for row in ([*columns], *rows)).replace(",x", f",{SHORT}", 1)
+
+
+@given(tables())
+def test_columns_mean_what_their_rows_mean(tmp_path_factory: pytest.TempPathFactory, text: str) -> None:
+    """A heading beyond ASCII has all of a file read row by row."""
+    directory = tmp_path_factory.mktemp("uses")
+    by_row, told_by_row = outcome(directory, text.replace(SHORT, LONG, 1))
+    by_column, told = outcome(directory, text)
+    assert by_column == [use._replace(properties=_renamed(use.properties)) for use in by_row]
+    assert told == told_by_row
+
+
+def outcome(directory: Path, text: str) -> tuple[list[Use], list[str]]:
+    """What was read and told, be it that the file is of no use."""
+    try:
+        return read(directory, text)
+    except SetupError as error:
+        return [], [error.message]
+
+
+def _renamed(properties: dict[str, object]) -> dict[str, object]:
+    return {SHORT if name == LONG else name: value for name, value in properties.items()}
+
+
+def test_a_plain_file_comes_in_columns_and_a_row_refused_costs_its_block_alone(tmp_path: Path) -> None:
+    rows = [f"c-{n % 7},2026-03-0{1 + n % 9},{n}" for n in range(10_000)]
+    path = tmp_path / "events"
+    path.write_text("\n".join(["customer_id,date,visitors", *rows, "c-1,nonsense,1"]), encoding="utf-8")
+    told: list[str] = []
+    parts = list(use_parts(Table(str(path)), Rejections(told.append), product="p", now_us=NOW_US))
+    columns = [part for part in parts if isinstance(part, UseColumns)]
+    assert len(columns) >= 2
+    assert len(parts) - len(columns) + sum(len(part.customer_ids) for part in columns) == 10_000
+    assert [line.split(":")[0] for line in told] == ["line 10002"]
