@@ -2,6 +2,7 @@
 
 import asyncio
 import resource
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -10,6 +11,7 @@ import uvicorn
 from starlette.types import Receive, Scope, Send
 
 from services.connections import HEAD_BYTES_MAX, BoundedHeads, make_room_for_connections
+from services.serving import bind
 
 SECONDS_MAX = 30.0
 REQUEST = b"GET / HTTP/1.1\r\nHost: here\r\n\r\n"
@@ -73,3 +75,15 @@ def test_there_is_room_for_as_many_connections_as_the_machine_allows() -> None:
         assert resource.getrlimit(resource.RLIMIT_NOFILE)[0] > 256
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+
+async def test_the_end_of_an_answer_is_not_kept_back():
+    met: asyncio.Future[asyncio.StreamWriter] = asyncio.get_running_loop().create_future()
+    with bind("127.0.0.1", 0) as listener:
+        async with await asyncio.start_server(lambda _, writer: met.set_result(writer), sock=listener):
+            _, ours = await asyncio.open_connection(*listener.getsockname())
+            theirs = await met
+            accepted = theirs.get_extra_info("socket")
+            assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+            theirs.close()
+            ours.close()
