@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager
 from services.bootstrap import Foundations, Service, assemble, check_entrance
 from services.connections import make_room_for_connections
 from services.foundations import foundations, is_distributed
+from services.process_memory import settle_memory
 from services.serving import bind, serve, url_of
 from shared import tracing
 from shared.clock import SystemClock
@@ -32,6 +33,7 @@ async def run_services(
             if "notifier" in services:
                 await check_entrance(base)
             assembly = assemble(base, services)
+            settle_memory()
             await serve(assembly, listener, on_ready=lambda: greet(base, url_of(listener)))
 
 

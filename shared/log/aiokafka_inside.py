@@ -17,13 +17,17 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.conn import AIOKafkaConnection, create_conn
 from aiokafka.consumer.fetcher import FetchResult
 from aiokafka.errors import KafkaError
+from aiokafka.producer.message_accumulator import BatchBuilder
 
+from shared import tracing
 from shared.errors import LogUnavailable
+from shared.log import Message
 from shared.log.kafka_connection import cause
 
 CONNECT_SECONDS = 5.0
 STOP_SECONDS = 5.0
 ABANDON_SECONDS = 2.0
+_NO_HEADERS: list[tuple[str, bytes]] = []  # one for all, for this is asked of every record there is
 
 _Task = asyncio.Task[Any]
 
@@ -153,6 +157,28 @@ class _Fetched(dict[TopicPartition, Any]):
         if isinstance(fetched, FetchResult):
             fetched._partition_records._consumer_record = self._handed_out
         super().__setitem__(place, fetched)
+
+
+def append_records(batch: BatchBuilder, messages: Iterable[Message], timestamp_ms: int) -> int:
+    """How many of the messages have found room in the batch; it is closed when one has not.
+
+    As its own `append` does for each, which takes twice as long for what it looks at every time.
+    """
+    append = batch._builder.append
+    first: int = batch.record_count()
+    offset = first
+    for message in messages:
+        headers = _NO_HEADERS if message.traceparent is None else _headers_of(message.traceparent)
+        if append(offset, timestamp_ms, message.key, message.value, headers) is None:
+            batch.close()
+            break
+        offset += 1
+    batch._relative_offset = offset
+    return offset - first
+
+
+def _headers_of(traceparent: str) -> list[tuple[str, bytes]]:
+    return [(tracing.HEADER, traceparent.encode())]
 
 
 def is_dead(consumer: AIOKafkaConsumer) -> bool:

@@ -46,7 +46,13 @@ class KafkaLog:
     async def append(self, topic: str, messages: Sequence[Message]) -> None:
         if messages:
             count = self._partition_counts.get(topic) or await self.partitions(topic)
-            partitions = [self._partition_of(message, count) for message in messages]
+            partitions = [
+                # Without a call of ours for what nearly all messages are.
+                murmur2_partition(message.key, count)
+                if message.key is not None and message.partition is None
+                else self._partition_of(message, count)
+                for message in messages
+            ]
             await self._appender.append(topic, messages, partitions)
 
     async def partitions(self, topic: str) -> int:

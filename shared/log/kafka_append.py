@@ -19,10 +19,9 @@ from shared.errors import LogUnavailable, PermanentError
 from shared.log import Message
 from shared.log.aiokafka_inside import abandon_producer, start_producer
 from shared.log.kafka_connection import KafkaConnection, cause
-from shared.log.kafka_lanes import Call, Lane, Part, fill, parted
+from shared.log.kafka_lanes import Batch, Call, Lane, parted
 from shared.log.waiting import Room, acknowledged, size_of
 
-BATCH_BYTES_MAX = 256 * 1024
 MESSAGE_BYTES_MAX = 1_000_000
 """Just under the broker's usual `message.max.bytes`: it would refuse a larger one, and all beside it."""
 CONNECT_SECONDS = 5.0
@@ -55,21 +54,21 @@ class Appender:
 
         Raises PermanentError for a message that no broker would take.
         """
-        self._refuse_if_unable()
+        flusher = self._able()
         _refuse_too_large(messages)
         size = size_of(messages)
         self._room.take(size)
         try:
-            call = Call(len(messages))
-            for partition, part in parted(call, messages, partitions).items():
-                self._enqueue(topic, partition, part)
+            call = Call(flusher.get_loop().create_future(), len(messages), self._clock.now_us() // 1000)
+            for partition, part in parted(messages, partitions).items():
+                self._enqueue(topic, partition, call, part)
             await acknowledged(call.acknowledgement, self._timeout_seconds)
         finally:
             self._room.give(size)
 
     async def connected(self) -> AIOKafkaProducer:
         """The producer in use, whose client answers questions too; raises LogUnavailable without one."""
-        self._refuse_if_unable()
+        self._able()
         try:
             async with asyncio.timeout(CONNECT_SECONDS):
                 await self._is_settled.wait()
@@ -82,8 +81,7 @@ class Appender:
     async def close(self) -> None:
         """Wait for what was taken, no longer than its callers do, and let the connections go."""
         self._is_closed = True
-        calls = {call for lane in self._lanes.values() for call, _ in lane.in_flight}
-        calls |= {part.call for lane in self._lanes.values() for part in lane.waiting}
+        calls = {call for lane in self._lanes.values() for call in lane.calls()}
         if calls:
             await asyncio.wait([call.acknowledgement for call in calls], timeout=self._timeout_seconds)
         if self._flusher is not None:
@@ -93,7 +91,8 @@ class Appender:
         if self._farewells:
             await asyncio.wait(self._farewells)
 
-    def _refuse_if_unable(self) -> None:
+    def _able(self) -> asyncio.Task[None]:
+        """The flusher; raises LogUnavailable while nothing can be sent."""
         if self._is_closed:
             raise LogUnavailable("the log is closed")
         if self._flusher is None:
@@ -101,13 +100,14 @@ class Appender:
         if self._down:
             # Waiting would fill the queue for nothing: say so at once, the flusher tries meanwhile.
             raise self._down
+        return self._flusher
 
-    def _enqueue(self, topic: str, partition: int, part: Part) -> None:
+    def _enqueue(self, topic: str, partition: int, call: Call, messages: Sequence[Message]) -> None:
         lane = self._lanes.get((topic, partition))
         if lane is None:
             lane = self._lanes[topic, partition] = Lane(topic, partition)
-        lane.waiting.append(part)
-        if not lane.in_flight:
+        lane.add(call, messages)
+        if lane.in_flight is None:
             self._ready[lane] = None
             self._wake.set()
 
@@ -146,7 +146,6 @@ class Appender:
             **self._connection.arguments(),
             acks="all",
             enable_idempotence=True,
-            max_batch_size=BATCH_BYTES_MAX,
             request_timeout_ms=round(self._timeout_seconds * 1000),
         )
         try:
@@ -168,47 +167,50 @@ class Appender:
         """Send what is ready until the producer breaks; then tell everyone whose batch was on its way."""
         self._ready |= {lane: None for lane in self._lanes.values() if lane.waiting}
         while self._broken is None:
-            if not self._ready:
+            if self._ready:
+                await self._send(producer)
+            else:
                 self._wake.clear()
                 await self._wake.wait()
-                continue
-            lane = next(iter(self._ready))
-            del self._ready[lane]
-            await self._send(producer, lane)
         for lane in self._lanes.values():
             lane.fail_in_flight(self._broken)
 
-    async def _send(self, producer: AIOKafkaProducer, lane: Lane) -> None:
-        batch = producer.create_batch()
-        timestamp_ms = self._clock.now_us() // 1000
-        while lane.waiting:
-            part = lane.waiting[0]
-            if not part.call.acknowledgement.done():  # else its caller has given up: no need to send it
-                count = fill(batch, part, timestamp_ms)
-                if count:
-                    lane.in_flight.append((part.call, count))
-                    part.sent_count += count
-                if part.sent_count < len(part.messages):
-                    break  # full; the next one goes when this one has arrived
-            lane.waiting.popleft()
-        if not lane.in_flight:
-            return
+    async def _send(self, producer: AIOKafkaProducer) -> None:
+        """The next batch of each lane that is ready: aiokafka sends those of one broker in one request."""
         try:
             async with asyncio.timeout(self._timeout_seconds):
-                delivery = await producer.send_batch(batch, lane.topic, partition=lane.partition)
+                while self._ready:
+                    lane = next(iter(self._ready))
+                    del self._ready[lane]
+                    batch = lane.next()
+                    if batch is not None:
+                        delivery = await producer.send_batch(
+                            batch.builder, lane.topic, partition=lane.partition
+                        )
+                        self._watch(lane, batch, delivery)
         except (TimeoutError, KafkaError, OSError) as error:
             self._break(error)
-            return
-        overdue = asyncio.get_running_loop().call_later(self._timeout_seconds, self._break, TimeoutError())
-        delivery.add_done_callback(partial(self._on_delivery, lane, overdue))
+
+    def _watch(self, lane: Lane, batch: Batch, delivery: asyncio.Future[object]) -> None:
+        overdue = delivery.get_loop().call_later(self._timeout_seconds, self._on_overdue, lane, batch)
+        delivery.add_done_callback(partial(self._on_delivery, lane, batch, overdue))
+
+    # What went with a producer that has been given up is no longer in flight: its callers know that nobody
+    # knows, and the producer in use has nothing to do with it.
+
+    def _on_overdue(self, lane: Lane, batch: Batch) -> None:
+        if lane.in_flight is batch:
+            self._break(TimeoutError())
 
     def _on_delivery(
-        self, lane: Lane, overdue: asyncio.TimerHandle, delivery: asyncio.Future[object]
+        self, lane: Lane, batch: Batch, overdue: asyncio.TimerHandle, delivery: asyncio.Future[object]
     ) -> None:
         overdue.cancel()
-        error = None if delivery.cancelled() else delivery.exception()
-        if error is not None or delivery.cancelled():
-            self._break(error or TimeoutError())
+        error = TimeoutError() if delivery.cancelled() else delivery.exception()
+        if lane.in_flight is not batch:
+            return
+        if error is not None:
+            self._break(error)
             return
         lane.arrived()
         if lane.waiting:

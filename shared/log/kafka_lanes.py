@@ -1,27 +1,33 @@
-"""What waits for each partition of Kafka and what is on its way there, call by call."""
+"""What waits for each partition of Kafka and what is on its way there, batch by batch.
+
+Messages become records of a batch as soon as they come: whoever has just made them has them in the
+processor's caches, and nothing is kept of each but its bytes.
+"""
 
 import asyncio
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 
 from aiokafka.producer.message_accumulator import BatchBuilder
 
-from shared import tracing
 from shared.errors import LogUnavailable
 from shared.log import Message
+from shared.log.aiokafka_inside import append_records
 
-_NO_HEADERS: list[tuple[str, bytes]] = []  # one for all, for this is asked of every record there is
+BATCH_BYTES_MAX = 256 * 1024
+_UNCOMPRESSED = 0
 
 
 class Call:
-    """One append; `left_count` of its messages are not acknowledged yet."""
+    """One append, made at `at_ms`; `left_count` of its messages are not acknowledged yet."""
 
-    __slots__ = ("acknowledgement", "left_count")
+    __slots__ = ("acknowledgement", "at_ms", "left_count")
 
-    def __init__(self, message_count: int) -> None:
+    def __init__(self, acknowledgement: asyncio.Future[None], message_count: int, at_ms: int) -> None:
+        self.acknowledgement = acknowledgement
         self.left_count = message_count
-        self.acknowledgement: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.at_ms = at_ms
 
     def arrived(self, count: int) -> None:
         """So many more of its messages are in the log."""
@@ -34,66 +40,90 @@ class Call:
             self.acknowledgement.set_exception(error)
 
 
-class Part:
-    """The messages of one append for one partition; `sent_count` of them are in a batch already."""
+class Batch:
+    """Records that are sent and acknowledged as one, and whose they are, with how many of each."""
 
-    __slots__ = ("call", "messages", "sent_count")
+    __slots__ = ("builder", "shares")
 
-    def __init__(self, call: Call) -> None:
-        self.call = call
-        self.messages: list[Message] = []
-        self.sent_count = 0
+    def __init__(self) -> None:
+        self.builder = BatchBuilder(BATCH_BYTES_MAX, _UNCOMPRESSED)
+        self.shares: list[tuple[Call, int]] = []
+
+    def is_wanted(self) -> bool:
+        """Whether anybody still waits for it; no need to send it when all have given up."""
+        return any(not call.acknowledgement.done() for call, _ in self.shares)
+
+    def arrived(self) -> None:
+        for call, count in self.shares:
+            call.arrived(count)
+
+    def failed(self, error: LogUnavailable) -> None:
+        for call, _ in self.shares:
+            call.failed(error)
 
 
 class Lane:
-    """What waits for one partition, in order, and whose messages are on their way, with how many of each."""
+    """What waits for one partition, in order, and what is on its way there."""
 
     __slots__ = ("in_flight", "partition", "topic", "waiting")
 
     def __init__(self, topic: str, partition: int) -> None:
         self.topic = topic
         self.partition = partition
-        self.waiting: deque[Part] = deque()
-        self.in_flight: list[tuple[Call, int]] = []
+        self.waiting: deque[Batch] = deque()
+        self.in_flight: Batch | None = None
+
+    def add(self, call: Call, messages: Sequence[Message]) -> None:
+        """Into the last batch that waits, and what that has no room for into others."""
+        begin = 0
+        while begin < len(messages):
+            if not self.waiting or self.waiting[-1].builder.closed():
+                self.waiting.append(Batch())
+            batch = self.waiting[-1]
+            count = append_records(batch.builder, islice(messages, begin, None), call.at_ms)
+            if count:
+                batch.shares.append((call, count))
+            begin += count
+
+    def next(self) -> Batch | None:
+        """The first batch that somebody waits for, which is on its way from now on."""
+        while self.waiting:
+            batch = self.waiting.popleft()
+            if batch.is_wanted():
+                self.in_flight = batch
+                return batch
+        return None
+
+    def calls(self) -> Iterator[Call]:
+        """Whoever has something here."""
+        batches = self.waiting if self.in_flight is None else [self.in_flight, *self.waiting]
+        for batch in batches:
+            for call, _ in batch.shares:
+                yield call
 
     def arrived(self) -> None:
-        sent, self.in_flight = self.in_flight, []
-        for call, count in sent:
-            call.arrived(count)
+        sent, self.in_flight = self.in_flight, None
+        if sent is not None:
+            sent.arrived()
 
     def fail_in_flight(self, error: LogUnavailable) -> None:
-        sent, self.in_flight = self.in_flight, []
-        for call, _ in sent:
-            call.failed(error)
+        sent, self.in_flight = self.in_flight, None
+        if sent is not None:
+            sent.failed(error)
 
     def fail_waiting(self, error: LogUnavailable) -> None:
-        for part in self.waiting:
-            part.call.failed(error)
+        for batch in self.waiting:
+            batch.failed(error)
         self.waiting.clear()
 
 
-def parted(call: Call, messages: Sequence[Message], partitions: Iterable[int]) -> dict[int, Part]:
-    """The messages of a call by partition, in their order."""
-    parts: dict[int, Part] = {}
+def parted(messages: Sequence[Message], partitions: Iterable[int]) -> dict[int, list[Message]]:
+    """Messages by their partition, in their order."""
+    parts: dict[int, list[Message]] = {}
     for message, partition in zip(messages, partitions, strict=True):
         part = parts.get(partition)
         if part is None:
-            part = parts[partition] = Part(call)
-        part.messages.append(message)
+            parts[partition] = [message]
+        else:
+            part.append(message)
     return parts
-
-
-def fill(batch: BatchBuilder, part: Part, timestamp_ms: int) -> int:
-    """How many more of the part's messages have found room in the batch."""
-    count = 0
-    for message in islice(part.messages, part.sent_count, None):
-        headers = _NO_HEADERS if message.traceparent is None else _headers_of(message.traceparent)
-        taken = batch.append(timestamp=timestamp_ms, key=message.key, value=message.value, headers=headers)
-        if taken is None:
-            break
-        count += 1
-    return count
-
-
-def _headers_of(traceparent: str) -> list[tuple[str, bytes]]:
-    return [(tracing.HEADER, traceparent.encode())]

@@ -31,13 +31,20 @@ class Room:
 
 def size_of(messages: Sequence[Message]) -> int:
     """Roughly the bytes that `messages` take in memory."""
-    return sum(len(m.value) + len(m.key or b"") + MESSAGE_OVERHEAD_BYTES for m in messages)
+    return sum([len(m.value) + len(m.key or b"") for m in messages]) + MESSAGE_OVERHEAD_BYTES * len(messages)
 
 
 async def acknowledged(future: asyncio.Future[None], timeout_seconds: float) -> None:
     """Wait until the log has it; LogUnavailable after the timeout, when nobody knows whether it has."""
+    # asyncio.timeout would take longer than all else here: up to Python 3.11 it asks the system several times
+    # which process this is.
+    timer = future.get_loop().call_later(timeout_seconds, _give_up, future, timeout_seconds)
     try:
-        async with asyncio.timeout(timeout_seconds):
-            await future
-    except TimeoutError:
-        raise LogUnavailable(f"the log did not acknowledge within {timeout_seconds:g} s") from None
+        await future
+    finally:
+        timer.cancel()
+
+
+def _give_up(future: asyncio.Future[None], timeout_seconds: float) -> None:
+    if not future.done():
+        future.set_exception(LogUnavailable(f"the log did not acknowledge within {timeout_seconds:g} s"))

@@ -168,6 +168,28 @@ async def test_a_gap_in_the_sequence_numbers_ends_the_producer_and_not_the_log(
     assert await _values(log, topic) == [b"before", b"after"]
 
 
+async def test_what_went_with_a_producer_given_up_does_not_end_the_next_one(
+    own_kafka: KafkaServer, own_connection: KafkaConnection, make_topic: MakeTopic, open_log: OpenLog
+) -> None:
+    topic = await make_topic(own_connection)
+    log = open_log(own_connection, append_timeout_seconds=1.0)
+    await log.append(topic, [Message(value=b"before", partition=0)])
+    own_kafka.freeze()
+    [caller] = await begun(log.append(topic, [Message(value=b"unknown", partition=0)]))
+    [lane] = log._appender._lanes.values()
+    await until(lambda: lane.in_flight is not None)
+    gone = lane.in_flight
+    assert gone is not None
+    with pytest.raises(LogUnavailable):
+        await caller
+    own_kafka.thaw()
+    await _eventually_appends(log, topic, b"after")
+    in_use = _producer(log)
+    log._appender._on_overdue(lane, gone)
+    await log.append(topic, [Message(value=b"later", partition=0)])
+    assert _producer(log) is in_use
+
+
 async def test_left_alone_a_producer_with_a_gap_never_sends_again(
     connection: KafkaConnection, make_topic: MakeTopic
 ) -> None:
