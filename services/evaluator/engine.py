@@ -8,16 +8,17 @@ No clock, no I/O, no randomness: the same log gives the same triggers with the s
 
 from collections.abc import Iterable
 from datetime import date
+from functools import lru_cache
 
 import msgspec
 
-from services.evaluator.core import kinds, profiles
+from services.evaluator.core import kinds, plain, profiles
 from services.evaluator.core.adoption import adopt
 from services.evaluator.core.calendar import DAY_US, day_of
-from services.evaluator.core.filters import EVERY_EVENT, passed_filters
+from services.evaluator.core.filters import EVERY_EVENT, named_filters, passed_filters
 from services.evaluator.core.notice import Moment, Notice
 from services.evaluator.core.past import NONE_EXCUSED, past_of
-from services.evaluator.core.rules import Product
+from services.evaluator.core.rules import CountRule, Product
 from services.evaluator.core.state import AbsenceState, CustomerState, RuleState, first_active_day, segment_at
 from services.evaluator.core.wording import to_trigger
 from shared.events import FUTURE_TOLERANCE_US, CustomerErased, Event, Profile, ProfileChanged
@@ -51,6 +52,10 @@ def fold(
     """
     if isinstance(message, CustomerErased):
         return Outcome(None)
+    if type(message) is Event and not excused:
+        after = _short_way(state, message, product, appended_us, watermark_us)
+        if after is not None:
+            return Outcome(after)
     notices: list[Notice] = []
     known = state
     if state is not None:
@@ -81,6 +86,36 @@ def settle(
     state = adopt(state, product, watermark_us, excused)
     state, notices = kinds.settle(state, product, watermark_us, excused)
     return Outcome(state, worded(state, product, customer_id, notices))
+
+
+def _short_way(
+    state: CustomerState | None, event: Event, product: Product, appended_us: int, watermark_us: int
+) -> CustomerState | None:
+    """The state after a use of which nothing is to be told; None where that takes a closer look."""
+    us = event.occurred_us
+    if us is None or event.backfill:
+        return None
+    if not appended_us - product.late_window_us <= us <= appended_us + FUTURE_TOLERANCE_US:
+        return None
+    if state is not None:
+        return plain.after_use(state, us, event, product, watermark_us)
+    return _after_first_use(
+        product, day_of(product.defaults.zone, product.defaults.day_starts, us), event.event
+    )
+
+
+@lru_cache(1024)
+def _after_first_use(product: Product, day: int, name: str) -> CustomerState | None:
+    """The state after a customer's first use of all: one value for all who begin on the same day.
+
+    None where something is told of it, or where more counts than its day and name.
+    """
+    if named_filters(product.filters, name)[1] or any(isinstance(rule, CountRule) for rule in product.rules):
+        return None
+    event = Event(product=product.id, customer_id="", event_id="", event=name, received_us=0)
+    nobody = profiles.fresh(Profile(), product, 0)
+    state, notices = observe(nobody, Use(day, None), event, product=product, decided_us=0)
+    return None if notices else state
 
 
 def _settled_before(
@@ -202,4 +237,6 @@ def worded(
     state: CustomerState, product: Product, customer_id: str, notices: list[Notice]
 ) -> tuple[Trigger, ...]:
     """The triggers of what was decided, in order."""
+    if not notices:
+        return ()
     return tuple(to_trigger(notice, state, product.id, customer_id) for notice in notices)

@@ -69,7 +69,7 @@ def fold_records(partition: Partition, records: Sequence[Record]) -> Decided:
     consumed_count = 0
     for record in records:
         message = read(record)
-        if type(message) is not Event or not folding.is_passed_over(record, message):
+        if type(message) is not Event or not folding.takes(record, message):
             if partition.is_sweeping and isinstance(message, Tick | DayExcused):
                 break
             folding.take(record, message)
@@ -114,19 +114,25 @@ class _Folding:
         self._telling = Telling()
         self._new_days: Counter[str] = Counter()
 
-    def is_passed_over(self, record: Record, event: Event) -> bool:
-        """The short way for a busy customer: most events of a day find it active already."""
+    def takes(self, record: Record, event: Event) -> bool:
+        """The short way of an event whose customer is in memory: most find their day active already, and are
+        passed over."""
         partition = self._partition
         key = record.key
         known = None if key is None else partition.cache.get(key)
-        if (
-            known is None
-            or known.quiet is None
-            or not known.quiet.covers(event, partition.watermark_us, record.appended_us)
-            or key != record_key(event.product, event.customer_id)
-        ):
+        if known is None or key != record_key(event.product, event.customer_id):
             return False
-        partition.poison_count = 0
+        quiet = known.quiet
+        if quiet is not None and quiet.covers(event, partition.watermark_us, record.appended_us):
+            partition.poison_count = 0
+            return True
+        product = partition.products.get(event.product)
+        if product is None:
+            return False
+        partition.next_offset = record.offset
+        poison_count = partition.poison_count
+        self._observe((event.product, event.customer_id), known, record, event, product)
+        self._forgive(poison_count)
         return True
 
     def take(self, record: Record, message: Message | Unreadable) -> None:
@@ -145,8 +151,7 @@ class _Folding:
             self._put_aside_unknown(record, message.product, message.customer_id)
         else:
             self._fold(record, message, product)
-        if self._partition.poison_count == poison_count:
-            self._partition.poison_count = 0  # this one was none
+        self._forgive(poison_count)
 
     def settle(self, key: CustomerKey, known: Known) -> None:
         """Judges one customer at the watermark; its row is written even where nothing changed, for its due
@@ -162,7 +167,7 @@ class _Folding:
                 watermark_us=partition.watermark_us,
                 excused=partition.excused_days(key[0]),
             )
-            encoded = _encoded(outcome.state)
+            encoded = known.state if outcome.state is state else _encoded(outcome.state)
         except Exception as error:
             self._put_aside_customer(key, known, error)
             return
@@ -214,9 +219,6 @@ class _Folding:
                 record, "the customer belongs to another partition: was their number changed?"
             )
             return
-        if known.due_us is not None and known.due_us < partition.watermark_us:
-            # The sweep has not come here yet; it may not find the customer other than it would have.
-            self.settle(key, known)
         self._observe(key, known, record, message, product)
 
     def _observe(
@@ -227,6 +229,9 @@ class _Folding:
         message: Event | ProfileChanged,
         product: Product,
     ) -> None:
+        if known.due_us is not None and known.due_us < self._partition.watermark_us:
+            # The sweep has not come here yet; it may not find the customer other than it would have.
+            self.settle(key, known)
         before = None if known.state is None else state_of(key, known.state)
         excused = self._partition.excused_days(product.id)
         try:
@@ -255,7 +260,8 @@ class _Folding:
         if type(message) is Event:
             # Also after the first one of its day, for the second one is next.
             known.quiet = quiet_after(known.quiet, after, message, product, excused)
-        self._telling.emit(key, outcome.triggers)
+        if outcome.triggers:
+            self._telling.emit(key, outcome.triggers)
 
     def _keep(self, key: CustomerKey, known: Known, state: CustomerState, encoded: bytes | None) -> None:
         known.state = encoded
@@ -308,6 +314,11 @@ class _Folding:
         known.quiet = None  # whatever comes of the customer cannot be taken either, and is put aside
         self._changed[key] = known
         partition.await_sweep(known.due_us)
+
+    def _forgive(self, poison_count: int) -> None:
+        """A record that was none ends the row of those that were; `poison_count`: how many before it."""
+        if self._partition.poison_count == poison_count:
+            self._partition.poison_count = 0
 
     def _count_poison(self, message: str) -> None:
         partition = self._partition

@@ -1,4 +1,7 @@
-"""Passing an event over is what asking the core about it would be: in what is told, kept and awaited."""
+"""The short ways end where the long way does: in what is told, kept and awaited.
+
+Two of them: an event of a quiet stretch is passed over, and a plain use changes its day and no more.
+"""
 
 from collections.abc import Callable, Iterator
 from random import Random
@@ -6,12 +9,17 @@ from random import Random
 import msgspec
 import pytest
 
+from services.evaluator import engine
+from services.evaluator.core.state import CustomerState
 from shared.events import Event
 from tests.histories import DAY_US, EVENTS, HOUR_US, MINUTE_US, History, drawn, habitual, with_rising_times
 from tests.histories_of_rules import FACTS, counting, edited
 from tests.oracle.log import Entry
 from tests.property.partition_reader import PartitionReader
 from tests.property.scale import seeds
+
+PLAIN_MIN = 1
+"""So many uses of each history go the short way at least, on the average."""
 
 DRAWS: dict[str, tuple[Callable[[int], History], int]] = {
     "any": (drawn, 60),
@@ -22,19 +30,44 @@ DRAWS: dict[str, tuple[Callable[[int], History], int]] = {
 
 
 @pytest.mark.parametrize(("draw", "count"), DRAWS.values(), ids=DRAWS)
-def test_what_is_passed_over_would_have_changed_nothing(draw: Callable[[int], History], count: int) -> None:
+def test_a_short_way_ends_where_the_long_way_does(
+    draw: Callable[[int], History], count: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """After every fetch: the same rows of the outbox (so the same instants decided), the same stored state,
     byte for byte, and the same due instant."""
     passed_over_count = 0
+    plain = Counted(engine._short_way)
+    monkeypatch.setattr(engine, "_short_way", plain)
     for seed in seeds(count, share=0.05):
         history = draw(seed)
         short, whole = (PartitionReader(history.section, remembers=remembers) for remembers in (True, False))
         for n, fetched in enumerate(fetches(Random(seed), busy(history))):
-            assert short.read(fetched) == whole.read(fetched), f"seed {seed}, fetch {n}"
+            told = short.read(fetched)
+            with monkeypatch.context() as patched:
+                patched.setattr(engine, "_short_way", the_long_way)
+                assert told == whole.read(fetched), f"seed {seed}, fetch {n}"
             assert short.row == whole.row, f"seed {seed}, fetch {n}"
         passed_over_count += short.passed_over_count
         assert whole.passed_over_count == 0
     assert passed_over_count > 5 * count
+    assert plain.count > PLAIN_MIN * count
+
+
+class Counted:
+    """The short way of a plain use, and how often it was gone."""
+
+    def __init__(self, short_way: Callable[..., CustomerState | None]) -> None:
+        self.count = 0
+        self._short_way = short_way
+
+    def __call__(self, *arguments: object) -> CustomerState | None:
+        after = self._short_way(*arguments)
+        self.count += after is not None
+        return after
+
+
+def the_long_way(*_: object) -> None:
+    """No use is plain."""
 
 
 def busy(history: History) -> list[Entry]:

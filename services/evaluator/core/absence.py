@@ -173,6 +173,8 @@ def prune(state: AbsenceState, past: Past, before: int) -> AbsenceState:
 
     What is forgotten is not told again either, whatever is excused in hindsight.
     """
+    if not state.told:
+        return state
     gone = [stop for stop in state.told if stop.resumed and past.is_used(stop.day, before - 1)]
     if not gone:
         return state
@@ -209,6 +211,11 @@ def due_us(rule: AbsenceRule, state: AbsenceState, past: Past) -> int | None:
     """The deadline of the next day that may be missed; None when nothing can be told before the next use."""
     if not past.active or not _may_tell_more(rule, state, past):
         return None
+    return next_deadline_us(rule, state, past)
+
+
+def next_deadline_us(rule: AbsenceRule, state: AbsenceState, past: Past) -> int:
+    """The deadline of the next day that may be missed, whatever may be told of it."""
     day = past.first_inactive(state.settled + 1)
     for _ in range(_LOOK_AHEAD_DAYS_MAX):
         if past.may_be_expected(day):

@@ -97,7 +97,7 @@ class DeclineRule(msgspec.Struct, frozen=True, kw_only=True, tag="decline"):
 Rule = StreakRule | AbsenceRule | NeverStartedRule | CountRule | DeclineRule
 
 
-class Product(msgspec.Struct, frozen=True, kw_only=True):
+class Product(msgspec.Struct, frozen=True, kw_only=True, cache_hash=True):
     """One product: defaults of its customers and its rules; `filters` are what its bitmaps are kept for."""
 
     id: str

@@ -144,3 +144,9 @@ def test_four_hundred_days_fit_into_three_hundred_bytes() -> None:
             diary.tick(date.fromordinal(ordinal).isoformat() + "T12:00")
     assert diary.state is not None
     assert len(encode_state(diary.state)) < 400
+
+
+def test_the_first_use_of_all_may_be_told_of_already() -> None:
+    diary = Diary(product(rules={"first": {"kind": "streak", "days": 1, "emit": "first.use"}}))
+    diary.use("2026-03-01T10:00")
+    assert diary.news() == ["first.use 2026-03-01"]
