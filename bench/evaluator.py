@@ -1,11 +1,12 @@
 """Events a second of the evaluator on real Kafka and PostgreSQL, against a bare client that only decodes.
 
-    python -m bench.evaluator [--events 200000] [--days 5] [--a-day 20] [--rounds 5]
+    python -m bench.evaluator [--events 200000] [--days 5] [--a-day 20] [--rounds 5] [--new 100000]
 
 Both read the same topic from its beginning, in turns, in one process: the bare one is aiokafka's `getmany`
 and msgspec's decoding of every record; the evaluator also folds, and writes to a database that is empty each
 time. `--a-day` is how many events a customer has on a day: only the first of them changes anything. Then as
-many events again come in each round, of customers that have been active today already.
+many events again come in each round, of customers that have been active today already. Last, in a log of
+its own, one day of `--new` customers of whom nobody was seen before, ten events each.
 """
 
 import argparse
@@ -44,6 +45,9 @@ from tests.servers import KafkaServer, PostgresServer
 
 SEED = 20
 APPENDED_AT_ONCE = 5_000
+EVENTS_OF_NEW = 10
+"""Events of each customer on its first day."""
+
 TARGET = Target(
     at_least=0.6,
     why_missed="folding an event costs more than decoding it, and each batch is written to PostgreSQL",
@@ -69,18 +73,24 @@ def main() -> Result:
     parser.add_argument("--days", type=int, default=5)
     parser.add_argument("--a-day", type=int, default=20)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--new", type=int, default=100_000)
     given = parser.parse_args()
+    now_us = SystemClock().now_us()
     load = Load(
         events=given.events,
         customers=given.events // given.days // given.a_day,
         days=given.days,
-        now_us=SystemClock().now_us(),
+        now_us=now_us,
     )
-    with own_servers() as (kafka, postgres):
-        return asyncio.run(_measure(kafka, postgres, load, given.rounds))
+    new = Load(events=given.new * EVENTS_OF_NEW, customers=given.new, days=1, now_us=now_us)
+    with own_servers() as servers:
+        known = asyncio.run(_known(*servers, load, given.rounds))
+    with own_servers() as servers:
+        return asyncio.run(_with_new(*servers, known, new, given.rounds))
 
 
-async def _measure(kafka: KafkaServer, postgres: PostgresServer, load: Load, rounds: int) -> Result:
+async def _known(kafka: KafkaServer, postgres: PostgresServer, load: Load, rounds: int) -> Result:
+    """Some days of the same customers."""
     async with opened_log(kafka) as log:
         await _append(log, load, load.days)
         figures = await _all_days(kafka, postgres, log, load, rounds)
@@ -97,8 +107,23 @@ async def _measure(kafka: KafkaServer, postgres: PostgresServer, load: Load, rou
     )
 
 
+async def _with_new(
+    kafka: KafkaServer, postgres: PostgresServer, known: Result, load: Load, rounds: int
+) -> Result:
+    """What was measured, and one day of customers of whom nobody was seen before."""
+    async with opened_log(kafka) as log:
+        await _append(log, load, load.days)
+        figures = await _all_days(kafka, postgres, log, load, rounds, ", customers all new")
+    return msgspec.structs.replace(
+        known,
+        load=f"{known.load}; {load.events:,} events of {load.customers:,} customers all new",
+        figures=(*known.figures, *figures),
+        comparisons=(*known.comparisons, compare(*figures, TARGET)),
+    )
+
+
 async def _all_days(
-    kafka: KafkaServer, postgres: PostgresServer, log: KafkaLog, load: Load, rounds: int
+    kafka: KafkaServer, postgres: PostgresServer, log: KafkaLog, load: Load, rounds: int, which: str = ""
 ) -> tuple[Figure, Figure]:
     """The evaluator's events a second and the bare client's, each from the beginning of the topic."""
     ours: list[float] = []
@@ -108,8 +133,11 @@ async def _all_days(
             bare.append(await _seconds(client.read(load.events)))
         async with _evaluator(log, postgres) as evaluator:
             ours.append(await _seconds(evaluator.read(load.events)))
-        print(f"round {number + 1}: bare {bare[-1]:.2f} s, evaluator {ours[-1]:.2f} s", flush=True)
-    return rate("evaluator", "events", load.events, ours), rate("bare client", "events", load.events, bare)
+        print(f"round {number + 1}{which}: bare {bare[-1]:.2f} s, evaluator {ours[-1]:.2f} s", flush=True)
+    return (
+        rate(f"evaluator{which}", "events", load.events, ours),
+        rate(f"bare client{which}", "events", load.events, bare),
+    )
 
 
 async def _again(

@@ -23,9 +23,7 @@ from services.evaluator.core.state import CustomerState, encode_state
 from services.evaluator.letters import POISON, CustomerMessage, Unreadable, misplaced, read
 from services.evaluator.partition import Partition, state_of
 from services.evaluator.telling import NOBODY, Telling
-from shared.errors import PermanentError
 from shared.events import (
-    TOPIC_EVENTS,
     CustomerErased,
     DayExcused,
     Event,
@@ -36,17 +34,8 @@ from shared.events import (
 )
 from shared.log import Record
 
-POISON_IN_A_ROW_MAX = 1_000
-"""So many records in a row that nobody can read are no accident: better to stop than to put all aside."""
-
 UNJUDGED_AGAIN_US = HOUR_US
 """A customer whom the core fails to judge is tried again after this long."""
-
-
-class TooMuchPoison(PermanentError):
-    """The topic is being filled with something else; somebody has to look before reading goes on."""
-
-    code = "too_much_poison"
 
 
 class Decided(msgspec.Struct, frozen=True, kw_only=True):
@@ -132,7 +121,7 @@ class _Folding:
         partition.next_offset = record.offset
         poison_count = partition.poison_count
         self._observe((event.product, event.customer_id), known, record, event, product)
-        self._forgive(poison_count)
+        partition.forgive(poison_count)
         return True
 
     def take(self, record: Record, message: Message | Unreadable) -> None:
@@ -151,7 +140,7 @@ class _Folding:
             self._put_aside_unknown(record, message.product, message.customer_id)
         else:
             self._fold(record, message, product)
-        self._forgive(poison_count)
+        self._partition.forgive(poison_count)
 
     def settle(self, key: CustomerKey, known: Known) -> None:
         """Judges one customer at the watermark; its row is written even where nothing changed, for its due
@@ -301,33 +290,19 @@ class _Folding:
     # What is put aside
 
     def _put_aside_poison(self, record: Record, message: str, key: CustomerKey = NOBODY) -> None:
-        self._count_poison(message)
+        self._partition.count_poison(message)
         self._telling.put_aside(record, POISON, message, key)
 
     def _put_aside_customer(self, key: CustomerKey, known: Known, error: Exception) -> None:
         """One customer must not keep the others of its partition from being judged."""
         partition = self._partition
-        self._count_poison(f"{key[0]}/{key[1]} cannot be judged: {error}")
+        partition.count_poison(f"{key[0]}/{key[1]} cannot be judged: {error}")
         message = f"{type(error).__name__}: {error}"
         self._telling.put_aside_customer(key, message, partition.watermark_us)
         known.due_us = partition.watermark_us + UNJUDGED_AGAIN_US
         known.quiet = None  # whatever comes of the customer cannot be taken either, and is put aside
         self._changed[key] = known
         partition.await_sweep(known.due_us)
-
-    def _forgive(self, poison_count: int) -> None:
-        """A record that was none ends the row of those that were; `poison_count`: how many before it."""
-        if self._partition.poison_count == poison_count:
-            self._partition.poison_count = 0
-
-    def _count_poison(self, message: str) -> None:
-        partition = self._partition
-        partition.poison_count += 1
-        if partition.poison_count >= POISON_IN_A_ROW_MAX:
-            raise TooMuchPoison(
-                f"{TOPIC_EVENTS}/{partition.number} stopped before offset {partition.next_offset}: "
-                f"{partition.poison_count} in a row could not be taken, the last one: {message}"
-            )
 
     def _put_aside_unknown(self, record: Record, product: str, customer_id: str = "") -> None:
         text = f"no product {product!r} in the configuration"

@@ -16,8 +16,17 @@ from services.evaluator.core.rules import Product
 from services.evaluator.core.state import CustomerState, decode_state
 from services.evaluator.letters import customer_of
 from shared.errors import PermanentError
-from shared.events import Tick
+from shared.events import TOPIC_EVENTS, Tick
 from shared.log import Record
+
+POISON_IN_A_ROW_MAX = 1_000
+"""So many records in a row that nobody can read are no accident: better to stop than to put all aside."""
+
+
+class TooMuchPoison(PermanentError):
+    """The topic is being filled with something else; somebody has to look before reading goes on."""
+
+    code = "too_much_poison"
 
 
 class Partition:
@@ -79,6 +88,20 @@ class Partition:
                 known.due_us = due_us
         self.next_due_us = due_us
         self.is_sweeping = True
+
+    def count_poison(self, message: str) -> None:
+        """Another record that could not be taken, and why; raises TooMuchPoison."""
+        self.poison_count += 1
+        if self.poison_count >= POISON_IN_A_ROW_MAX:
+            raise TooMuchPoison(
+                f"{TOPIC_EVENTS}/{self.number} stopped before offset {self.next_offset}: "
+                f"{self.poison_count} in a row could not be taken, the last one: {message}"
+            )
+
+    def forgive(self, poison_count: int) -> None:
+        """A record that was none ends the row of those that were; `poison_count`: how many before it."""
+        if self.poison_count == poison_count:
+            self.poison_count = 0
 
     def _is_due(self, due_us: int | None) -> bool:
         return due_us is not None and due_us < self.watermark_us

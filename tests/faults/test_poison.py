@@ -5,7 +5,7 @@ from random import Random
 
 import pytest
 
-from services.evaluator.folding import POISON_IN_A_ROW_MAX
+from services.evaluator.partition import POISON_IN_A_ROW_MAX
 from shared.events import Tick, encode, record_key
 from shared.log import Message
 from tests.faults.conftest import OpenPlace

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from services.evaluator import folding
+from services.evaluator.partition import POISON_IN_A_ROW_MAX
 from services.evaluator.worker import GROUP
 from shared.errors import StoreUnavailable, TransientError
 from shared.events import TOPIC_EVENTS
@@ -125,7 +125,7 @@ async def test_it_is_not_ready_while_the_database_is_away_but_is_with_a_partitio
         with pytest.raises(TransientError, match="the database does not answer"):
             await p.evaluator.check()
         p.store.is_away = False
-        await p.poison(count=folding.POISON_IN_A_ROW_MAX)
+        await p.poison(count=POISON_IN_A_ROW_MAX)
         await p.drain()
         assert len(p.evaluator.problems()) == 1
         await p.evaluator.check()

@@ -9,6 +9,7 @@ import pytest
 from services.evaluator import folding
 from services.evaluator.changes import CustomerRow
 from services.evaluator.core.state import decode_state, encode_state
+from services.evaluator.partition import POISON_IN_A_ROW_MAX
 from shared.events import TOPIC_EVENTS, Profile, ProfileChanged, encode, record_key
 from shared.log import Message
 from tests.unit.evaluator.pipeline import (
@@ -40,9 +41,7 @@ async def test_poison_is_put_aside_with_its_place_and_the_partition_goes_on(tmp_
 
 async def test_too_much_poison_in_a_row_stops_its_partition_alone(tmp_path: Path) -> None:
     async with pipeline(tmp_path, partitions=2) as p:
-        await p.log.append(
-            TOPIC_EVENTS, [Message(value=b"?", partition=0)] * (folding.POISON_IN_A_ROW_MAX + 5)
-        )
+        await p.log.append(TOPIC_EVENTS, [Message(value=b"?", partition=0)] * (POISON_IN_A_ROW_MAX + 5))
         p.at(0, 12)
         for name in ("a", "b", "c", "d"):
             await p.use(name)
@@ -59,7 +58,7 @@ async def test_too_many_records_that_the_core_cannot_take_stop_the_partition(tmp
         await p.use("a")
         profile = Profile(time_zone="Mars/Olympus")
         changed = ProfileChanged(product="p", customer_id="a", profile=profile, received_us=1)
-        for _ in range(folding.POISON_IN_A_ROW_MAX):
+        for _ in range(POISON_IN_A_ROW_MAX):
             await p.append(changed)
         await p.drain()
         assert "is stopped" in p.evaluator.problems()[0]
@@ -69,11 +68,11 @@ async def test_poison_between_good_records_never_stops_anything(tmp_path: Path) 
     async with pipeline(tmp_path) as p:
         p.at(0, 12)
         for _ in range(3):
-            await p.poison(count=folding.POISON_IN_A_ROW_MAX - 1)
+            await p.poison(count=POISON_IN_A_ROW_MAX - 1)
             await p.use("a")
         await p.drain()
         assert p.evaluator.problems() == ()
-        assert await p.position() == 3 * folding.POISON_IN_A_ROW_MAX
+        assert await p.position() == 3 * POISON_IN_A_ROW_MAX
 
 
 async def test_a_profile_that_no_store_can_hold_is_put_aside_and_the_customer_stays(tmp_path: Path) -> None:
