@@ -21,9 +21,6 @@ NOT_OF_SPEED = ("calls", "discover")
 """They ask how well something is judged; their figures have pages of their own."""
 
 NOT_BENCHES = ("__main__", "page")
-SHORTER = {"memory": ["--events", "4000000"]}
-"""Arguments for those that would take most of the half hour that all may take."""
-
 SECONDS_MAX = 600.0
 SECONDS_TO_END_MAX = 30.0
 
@@ -40,7 +37,7 @@ def main(chosen: Sequence[str]) -> int:
     for name in chosen or names():
         print(f"\n== {name}", flush=True)
         begun = time.perf_counter()
-        if not is_run_well([sys.executable, "-m", f"bench.{name}", *SHORTER.get(name, [])]):
+        if not is_run_well([sys.executable, "-m", f"bench.{name}"]):
             failed.append(name)
         print(f"   {time.perf_counter() - begun:.0f} s", flush=True)
     page.main()

@@ -1,14 +1,16 @@
-"""Memory of one evaluator while ten million events go by on real Kafka and PostgreSQL: it should stay flat.
+"""Memory and time of one evaluator while ten million events go by: the one flat, the other in proportion.
 
     python -m bench.memory [--events 10000000] [--customers 100000] [--parts 10]
 
-The events come in parts of a usage day each; after each part is folded the resident memory of this process is
-printed, with how it stands to that after the second part, when every cache has been filled once.
+On real Kafka and PostgreSQL. The events come in parts of a usage day each; after each part is folded the resident
+memory of this process is printed, with how it stands to that after the second part, when every cache has been
+filled once; and how long all folding so far has taken.
 """
 
 import argparse
 import asyncio
 import gc
+import time
 from random import Random
 
 import psutil
@@ -34,6 +36,8 @@ from shared.database import open_postgres
 from shared.events import TOPIC_EVENTS
 from shared.log.kafka import KafkaLog
 from tests.servers import KafkaServer, PostgresServer
+
+Point = tuple[float, float]
 
 MEBIBYTE = 1 << 20
 APPENDED_AT_ONCE = 10_000
@@ -62,22 +66,24 @@ async def _run(kafka: KafkaServer, postgres: PostgresServer, given: argparse.Nam
         )
         while len(evaluator.partitions()) < PARTITIONS:
             await evaluator.step()
-        points = await _measure(log, evaluator, given)
+        resident, folded = await _measure(log, evaluator, given)
         await evaluator.close()
     await database.close()
     versions = await server_versions(postgres)
     await postgres.drop_database(url)
-    return _result(points, given.customers, versions)
+    return _result(resident, folded, given.customers, versions)
 
 
 async def _measure(
     log: KafkaLog, evaluator: Evaluator, given: argparse.Namespace
-) -> list[tuple[float, float]]:
-    """After each part, the events so far and the MiB resident."""
+) -> tuple[list[Point], list[Point]]:
+    """After each part, by the events so far: the MiB resident, and the seconds of folding."""
     random = Random(SEED)
     now_us = SystemClock().now_us()
     each = given.events // given.parts
-    points: list[tuple[float, float]] = []
+    resident: list[Point] = []
+    folded: list[Point] = []
+    seconds = 0.0
     for part in range(given.parts):
         occurred_us = now_us - (given.parts - 1 - part) * DAY_US
         until = records_read() + each
@@ -86,27 +92,33 @@ async def _measure(
             some = numbers[begin : begin + APPENDED_AT_ONCE]
             uses = [use(f"c-{random.randrange(given.customers)}", number, occurred_us) for number in some]
             await log.append(TOPIC_EVENTS, uses)
+        begun = time.perf_counter()
         while records_read() < until:
             await evaluator.step()
+        seconds += time.perf_counter() - begun
+        folded.append(((part + 1) * each, seconds))
         gc.collect()
-        points.append(((part + 1) * each, psutil.Process().memory_info().rss / MEBIBYTE))
-        print(f"{points[-1][0]:>12,} events: {points[-1][1]:,.0f} MiB", flush=True)
-    return points
+        resident.append(((part + 1) * each, psutil.Process().memory_info().rss / MEBIBYTE))
+        print(f"{resident[-1][0]:>12,} events: {resident[-1][1]:,.0f} MiB, {seconds:.1f} s", flush=True)
+    return resident, folded
 
 
-def _result(points: list[tuple[float, float]], customers: int, versions: dict[str, str]) -> Result:
+def _result(resident: list[Point], folded: list[Point], customers: int, versions: dict[str, str]) -> Result:
     filled, last = (
-        Figure(name=f"resident after {count:,} events", unit="MiB", values=(resident,))
-        for count, resident in (points[min(FILLED, len(points)) - 1], points[-1])
+        Figure(name=f"resident after {count:,} events", unit="MiB", values=(mebibytes,))
+        for count, mebibytes in (resident[min(FILLED, len(resident)) - 1], resident[-1])
     )
-    grown = Curve(name="resident memory", across="events", unit="MiB", points=tuple(points))
+    curves = (
+        Curve(name="resident memory", across="events", unit="MiB", points=tuple(resident)),
+        Curve(name="time of one evaluator", across="events", unit="s", points=tuple(folded)),
+    )
     return result(
         "memory",
         __doc__,
-        load=f"{customers:,} customers, {len(points)} usage days, {PARTITIONS} partitions",
+        load=f"{customers:,} customers, {len(resident)} usage days, {PARTITIONS} partitions",
         figures=[filled, last],
         comparisons=[compare(last, filled, FLAT)],
-        curves=[grown],
+        curves=curves,
         parts=PARTS,
         versions=versions,
     )
