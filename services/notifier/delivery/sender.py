@@ -91,6 +91,8 @@ class Sender:
             # What landed meanwhile waits for company: a transaction costs the same for one as for many.
             self._ripe.clear()
             self._start()
+            if self._sent and not self._in_flight:
+                self._ripe.set()  # Nobody is under way any more for whose company it could wait.
             await first_of(self._woken, self._ripe, stop, seconds_max=self._seconds_to_wait())
         await self._finish()
 
