@@ -8,7 +8,8 @@ import ipaddress
 import socket
 from collections.abc import Awaitable, Callable
 
-import httpx
+import aiohttp
+from aiohttp.abc import AbstractResolver, ResolveResult
 
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 _V6_GLOBAL = ipaddress.IPv6Network("2000::/3")
@@ -23,8 +24,8 @@ Resolve = Callable[[str, int], Awaitable[list[str]]]
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
-class ForbiddenAddress(httpx.ConnectError):
-    """The name leads to an address that is none of the public network."""
+class ForbiddenAddress(OSError):
+    """An address that is none of the public network, or a name that leads to one."""
 
 
 async def resolve(host: str, port: int) -> list[str]:
@@ -56,43 +57,47 @@ def _inner(ip: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:
     return ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF) if ip in _NAT64 else None
 
 
-class CheckedTransport(httpx.AsyncBaseTransport):
-    """Resolves the name itself, refuses addresses that are not public, and connects to what it checked.
+class CheckedResolver(AbstractResolver):
+    """Resolves names, and refuses one unless all its addresses are public; no others are connected to."""
 
-    One transport belongs to one endpoint: its pool knows connections by address, not by name.
-    """
-
-    def __init__(self, inner: httpx.AsyncBaseTransport, resolve: Resolve) -> None:
-        self._inner = inner
+    def __init__(self, resolve: Resolve) -> None:
         self._resolve = resolve
 
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        host = request.url.host
-        port = request.url.port or (443 if request.url.scheme == "https" else 80)
-        address = await self._checked(host, port)
-        pinned = httpx.Request(
-            request.method,
-            request.url.copy_with(host=address),
-            headers=request.headers,  # the Host header among them still names the host
-            stream=request.stream,
-            # The certificate is still checked against the name.
-            extensions={**request.extensions, "sni_hostname": host},
-        )
-        return await self._inner.handle_async_request(pinned)
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
+    ) -> list[ResolveResult]:
+        addresses = await self._found(host, port)
+        for address in addresses:
+            if not is_public(address):
+                raise _forbidden(f"{host} is at {address}, which")
+        return [_result(host, address, port) for address in addresses]
 
-    async def _checked(self, host: str, port: int) -> str:
+    async def _found(self, host: str, port: int) -> list[str]:
         try:
             addresses = await self._resolve(host, port)
         except (OSError, UnicodeError) as error:
-            raise httpx.ConnectError(f"{host} cannot be resolved") from error
+            raise OSError(f"{host} cannot be resolved") from error
         if not addresses:
-            raise httpx.ConnectError(f"{host} has no address")
-        for address in addresses:
-            if not is_public(address):
-                raise ForbiddenAddress(
-                    f"{host} is at {address}, which is not public; `allow_private: true` allows it"
-                )
-        return addresses[0]
+            raise OSError(f"{host} has no address")
+        return addresses
 
-    async def aclose(self) -> None:
-        await self._inner.aclose()
+    async def close(self) -> None:
+        return
+
+
+def public_socket(found: aiohttp.AddrInfoType) -> socket.socket:
+    """A socket towards one address: the last look, which no address written into a url gets round."""
+    family, kind, protocol, _, (address, *_) = found
+    if not is_public(address):
+        raise _forbidden(address)
+    return socket.socket(family, kind, protocol)
+
+
+def _forbidden(what: str) -> ForbiddenAddress:
+    return ForbiddenAddress(f"{what} is not public; `allow_private: true` allows it")
+
+
+def _result(host: str, address: str, port: int) -> ResolveResult:
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    flags = socket.AI_NUMERICHOST
+    return ResolveResult(hostname=host, host=address, port=port, family=family, proto=0, flags=flags)

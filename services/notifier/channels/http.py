@@ -1,15 +1,18 @@
-"""The only module that speaks HTTP to the outside: bounded in time and bytes, and no way inwards."""
+"""How channels speak HTTP to the outside: bounded in time and bytes, and no way inwards."""
 
 import asyncio
 import ssl
 from collections.abc import Callable, Mapping
 from functools import cache, lru_cache
+from types import SimpleNamespace
 from typing import Protocol
 
+import aiohttp
 import httpx
 import msgspec
+from yarl import URL
 
-from services.notifier.channels.addresses import CheckedTransport, ForbiddenAddress, resolve
+from services.notifier.channels.addresses import CheckedResolver, ForbiddenAddress, public_socket, resolve
 from shared import tracing
 from shared.errors import ConfigError
 
@@ -19,6 +22,13 @@ BODY_SECONDS = 2.0
 BODY_BYTES_MAX = 16 * 1024
 """So much of an answer is read; the rest is left where it is."""
 
+HEADER_BYTES_MAX = 64 * 1024
+"""An answer with a longer header than this counts as none, although its request was taken."""
+
+KEPT_SECONDS = 4.0
+"""A connection is kept so long for the next request; many a receiver hangs up after five."""
+
+_OURS_TO_SAY = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
 _ANSWERED_HEADERS = ("retry-after", "location", "content-type")
 
 
@@ -72,83 +82,123 @@ ClientFactory = Callable[[bool], Client]
 
 
 class HttpClient:
-    """A client over httpx's transports: no redirects, no environment proxies, no cookies, no endless answers.
+    """A client over aiohttp: no redirects, no environment proxies, no cookies, no endless answers.
 
-    As many connections as requests are under way at once, each with a transport of its own: httpx's pool
-    asks after every idle connection at every request, which costs more than the request itself. The
-    connection used last is used next, so that the others are closed when there is little to do.
+    As many connections as requests are under way at once; who bounds those is the caller.
     """
 
     def __init__(
-        self,
-        make_transport: Callable[[], httpx.AsyncBaseTransport],
-        *,
-        attempt_seconds: float = ATTEMPT_SECONDS,
+        self, make_connector: Callable[[], aiohttp.BaseConnector], *, attempt_seconds: float = ATTEMPT_SECONDS
     ) -> None:
-        self._make_transport = make_transport
-        self._all: list[httpx.AsyncBaseTransport] = []
-        self._idle: list[httpx.AsyncBaseTransport] = []
+        self._make_connector = make_connector
         self._attempt_seconds = attempt_seconds
-        patience = httpx.Timeout(attempt_seconds, connect=CONNECT_SECONDS)
-        self._extensions = {"timeout": patience.as_dict()}
+        self._session: aiohttp.ClientSession | None = None
 
     async def send(self, request: Request) -> Answer:
-        transport = self._idle.pop() if self._idle else self._opened()
         try:
-            # httpx bounds each read; a receiver that drips bytes is bounded by the whole attempt.
+            # Of the whole attempt, so that a receiver that drips bytes is bounded too.
             async with asyncio.timeout(self._attempt_seconds):
-                return await self._exchanged(transport, request)
-        except TimeoutError:
-            return Answer(error="no answer in time", uncertain=True)
-        except ForbiddenAddress as error:
-            return Answer(error=_said(error), forbidden=True)
-        except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
-            return Answer(error=_said(error))
-        except httpx.TimeoutException:
-            return Answer(error="no answer in time", uncertain=True)
-        except (httpx.TransportError, httpx.InvalidURL) as error:
-            return Answer(error=_said(error), uncertain=isinstance(error, httpx.TransportError))
-        finally:
-            self._idle.append(transport)
+                return await _read(await self._answered(request), request.answer_bytes_max)
+        except (TimeoutError, aiohttp.ClientError, httpx.InvalidURL) as error:
+            return _unanswered(error)
 
-    def _opened(self) -> httpx.AsyncBaseTransport:
-        transport = self._make_transport()
-        self._all.append(transport)
-        return transport
+    async def _answered(self, request: Request) -> aiohttp.ClientResponse:
+        """The answer to a request; one that found nobody at the end of a kept connection is sent once more.
 
-    async def _exchanged(self, transport: httpx.AsyncBaseTransport, request: Request) -> Answer:
-        response = await transport.handle_async_request(
-            httpx.Request(
-                request.method,
-                _parsed(request.url),
-                content=request.body,
-                headers=dict(request.headers),
-                extensions=self._extensions,
-            )
-        )
-        tracing.note({"http.response.status_code": response.status_code})
+        A receiver may hang up at any time after an answer, most often without a word, and the request has
+        crossed that on its way. Whether it was read all the same nobody can tell.
+        """
+        line = _Line()
         try:
-            return Answer(
-                status=response.status_code,
-                headers={
-                    name: response.headers[name] for name in _ANSWERED_HEADERS if name in response.headers
-                },
-                body=await _beginning(response, request.answer_bytes_max),
+            return await self._begun(request, line)
+        except aiohttp.ClientConnectionError as hung_up:
+            if not line.is_kept:
+                raise
+            try:
+                return await self._begun(request, _Line())
+            except aiohttp.ClientError:
+                raise hung_up from None
+
+    async def _begun(self, request: Request, line: "_Line") -> aiohttp.ClientResponse:
+        return await self._opened().request(
+            request.method,
+            _parsed(request.url),
+            data=request.body or None,
+            headers=request.headers,
+            allow_redirects=False,
+            trace_request_ctx=line,
+        )
+
+    def _opened(self) -> aiohttp.ClientSession:
+        """The session, made with the first request: a session belongs to the loop that runs by then."""
+        if self._session is None:
+            self._session = aiohttp.ClientSession(
+                connector=self._make_connector(),
+                timeout=aiohttp.ClientTimeout(total=None, connect=CONNECT_SECONDS),
+                cookie_jar=aiohttp.DummyCookieJar(),
+                auto_decompress=False,
+                skip_auto_headers=_OURS_TO_SAY,
+                max_line_size=HEADER_BYTES_MAX,
+                max_field_size=HEADER_BYTES_MAX,
+                trace_configs=[_telling_of_kept_lines()],
             )
-        finally:
-            await response.aclose()
+        return self._session
 
     async def close(self) -> None:
-        for transport in self._all:
-            await transport.aclose()
+        if self._session is not None:
+            await self._session.close()
+
+
+class _Line:
+    """Whether a request went over a connection that had been used before."""
+
+    is_kept = False
+
+
+def _telling_of_kept_lines() -> aiohttp.TraceConfig:
+    async def note(_session: aiohttp.ClientSession, context: SimpleNamespace, _reused: object) -> None:
+        context.trace_request_ctx.is_kept = True
+
+    config = aiohttp.TraceConfig()
+    config.on_connection_reuseconn.append(note)
+    return config
+
+
+def _unanswered(error: Exception) -> Answer:
+    """What is said of a failure: never the url, which may be a secret."""
+    if isinstance(error, aiohttp.ConnectionTimeoutError):
+        return Answer(error="no connection in time")
+    if isinstance(error, TimeoutError):
+        return Answer(error="no answer in time", uncertain=True)
+    if isinstance(error, aiohttp.ClientConnectorError):
+        return Answer(error=_said(error.os_error), forbidden=isinstance(error.os_error, ForbiddenAddress))
+    if isinstance(error, aiohttp.InvalidURL | aiohttp.NonHttpUrlClientError | httpx.InvalidURL):
+        return Answer(error="the url names no address to connect to", forbidden=True)
+    if isinstance(error, aiohttp.ClientResponseError):
+        return Answer(error=_said(error.message), uncertain=True)
+    return Answer(error=_said(error), uncertain=True)
+
+
+async def _read(response: aiohttp.ClientResponse, bytes_max: int) -> Answer:
+    tracing.note({"http.response.status_code": response.status})
+    try:
+        return Answer(
+            status=response.status,
+            headers={name: response.headers[name] for name in _ANSWERED_HEADERS if name in response.headers},
+            body=await _beginning(response.content, bytes_max),
+        )
+    finally:
+        # A connection whose answer was read to its end has been given back by now.
+        response.close()
 
 
 @lru_cache(maxsize=256)
-def _parsed(url: str) -> httpx.URL:
-    return httpx.URL(url)
+def _parsed(url: str) -> URL:
+    # As it was written: what yarl would spell otherwise may be signed.
+    return URL(str(httpx.URL(url)), encoded=True)
 
 
-async def _beginning(response: httpx.Response, bytes_max: int) -> bytes:
+async def _beginning(content: aiohttp.StreamReader, bytes_max: int) -> bytes:
     """The first bytes of an answer, as sent: a compressed one is not blown up.
 
     The status is known by now and decides; a body that never ends or breaks off changes nothing.
@@ -156,16 +206,14 @@ async def _beginning(response: httpx.Response, bytes_max: int) -> bytes:
     body = bytearray()
     try:
         async with asyncio.timeout(BODY_SECONDS):
-            async for chunk in response.aiter_raw():
+            while len(body) < bytes_max and (chunk := await content.read(bytes_max - len(body))):
                 body += chunk
-                if len(body) >= bytes_max:
-                    break
-    except (TimeoutError, httpx.TransportError):
-        return bytes(body)
-    return bytes(body[:bytes_max])
+    except (TimeoutError, aiohttp.ClientError):
+        pass
+    return bytes(body)
 
 
-def _said(error: Exception) -> str:
+def _said(error: Exception | str) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
 
 
@@ -174,19 +222,26 @@ def open_client(allow_private: bool) -> HttpClient:
     return HttpClient(_to_anywhere if allow_private else _to_public_addresses)
 
 
-def _to_anywhere() -> httpx.AsyncBaseTransport:
-    limits = httpx.Limits(max_connections=1, max_keepalive_connections=1)
-    return httpx.AsyncHTTPTransport(verify=_tls(), limits=limits, trust_env=False, retries=0)
+def _to_anywhere() -> aiohttp.TCPConnector:
+    return aiohttp.TCPConnector(limit=0, keepalive_timeout=KEPT_SECONDS, ssl=_tls())
 
 
-def _to_public_addresses() -> httpx.AsyncBaseTransport:
-    return CheckedTransport(_to_anywhere(), resolve)
+def _to_public_addresses() -> aiohttp.TCPConnector:
+    return aiohttp.TCPConnector(
+        limit=0,
+        keepalive_timeout=KEPT_SECONDS,
+        ssl=_tls(),
+        resolver=CheckedResolver(resolve),
+        socket_factory=public_socket,
+    )
 
 
 @cache
 def _tls() -> ssl.SSLContext:
     # Reading the authorities' certificates takes longer than a request; all connections share them.
-    return httpx.create_ssl_context(trust_env=False)
+    context = httpx.create_ssl_context(trust_env=False)
+    context.set_alpn_protocols(["http/1.1"])
+    return context
 
 
 def check_url(url: str, place: str) -> None:

@@ -6,22 +6,18 @@ import email.policy
 import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from datetime import datetime, timedelta
 from email.message import EmailMessage
 from pathlib import Path
 from typing import Any
 
 import pytest
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from services.notifier.channels.mailer import Mailer
 from services.notifier.messages.mail import MailSetting, mail_of
 from shared.config import Config, EmailChannel
 from shared.errors import ConfigError
+from tests.integration.notifier.certificates import certificate
 from tests.integration.notifier.world import World, world
 from tests.unit.notifier.cases import NOON, resumption, stop
 from tests.unit.notifier.channels.presets import letter
@@ -247,33 +243,6 @@ async def test_a_server_that_is_not_there_is_tried_again(tmp_path: Path) -> None
 # Sign-in and TLS
 
 
-def certificate(directory: Path) -> tuple[Path, Path]:
-    """A certificate of its own for 127.0.0.1, and its key."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "post.example")])
-    now = datetime.fromisoformat("2026-01-01T00:00:00+00:00")
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(now - timedelta(days=365 * 5))
-        .not_valid_after(now + timedelta(days=365 * 30))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    paths = directory / "post.pem", directory / "post.key"
-    paths[0].write_bytes(made.public_bytes(serialization.Encoding.PEM))
-    paths[1].write_bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        )
-    )
-    return paths
-
-
 def let_in(password: str) -> Callable[..., AuthResult]:
     def check(_server: SMTP, _session: Session, _envelope: Envelope, _method: str, given: Any) -> AuthResult:
         is_right = isinstance(given, LoginPassword) and given.password == password.encode()
@@ -284,7 +253,7 @@ def let_in(password: str) -> Callable[..., AuthResult]:
 
 @pytest.mark.parametrize("security", ["starttls", "tls"])
 async def test_secrets_and_mails_go_over_tls(tmp_path: Path, security: str) -> None:
-    paths = certificate(tmp_path)
+    paths = certificate(tmp_path, "localhost")
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.load_cert_chain(*paths)
     options: dict[str, Any] = {"authenticator": let_in("right")}

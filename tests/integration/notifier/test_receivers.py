@@ -3,7 +3,7 @@
 import asyncio
 from pathlib import Path
 
-import httpx
+import aiohttp
 import pytest
 
 from services.notifier.channels.http import Answer, HttpClient, Request
@@ -41,7 +41,7 @@ class OnSockets(Receivers):
 
     def __init__(self) -> None:
         super().__init__()
-        self._client = HttpClient(httpx.AsyncHTTPTransport, attempt_seconds=0.3)
+        self._client = HttpClient(aiohttp.TCPConnector, attempt_seconds=0.3)
 
     async def send(self, request: Request) -> Answer:
         return await self._client.send(request)

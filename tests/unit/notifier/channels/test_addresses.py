@@ -1,9 +1,11 @@
 """Where a channel may connect to: the public network, however an address is dressed."""
 
-import httpx
+import socket
+
+import aiohttp
 import pytest
 
-from services.notifier.channels.addresses import CheckedTransport, is_public
+from services.notifier.channels.addresses import CheckedResolver, is_public, public_socket
 from services.notifier.channels.http import Answer, HttpClient, Request
 
 FORBIDDEN = """
@@ -37,14 +39,15 @@ def test_public(address: str) -> None:
 
 
 class Network:
-    """What the transport beneath would have connected to."""
+    """Notes where a connection is about to be made, and makes none."""
 
     def __init__(self) -> None:
-        self.seen: list[httpx.Request] = []
+        self.towards: list[tuple[str, int]] = []
 
-    def __call__(self, request: httpx.Request) -> httpx.Response:
-        self.seen.append(request)
-        return httpx.Response(200, stream=httpx.ByteStream(b""))
+    def __call__(self, found: aiohttp.AddrInfoType) -> socket.socket:
+        public_socket(found).close()
+        self.towards.append(found[4][:2])
+        raise ConnectionRefusedError("nobody is there")
 
 
 class FlipFlop:
@@ -61,7 +64,9 @@ class FlipFlop:
 
 async def sent(resolve: FlipFlop, request: Request = REQUEST) -> tuple[Answer, Network]:
     network = Network()
-    client = HttpClient(lambda: CheckedTransport(httpx.MockTransport(network), resolve))
+    client = HttpClient(
+        lambda: aiohttp.TCPConnector(resolver=CheckedResolver(resolve), socket_factory=network)
+    )
     try:
         return await client.send(request), network
     finally:
@@ -74,41 +79,63 @@ async def test_a_name_that_leads_inwards_is_not_connected_to(address: str) -> No
     assert answer.forbidden
     assert address in answer.error
     assert "allow_private" in answer.error
-    assert network.seen == []
+    assert network.towards == []
 
 
 async def test_one_private_address_among_public_ones_is_enough_to_refuse() -> None:
     answer, network = await sent(FlipFlop(["93.184.216.34", "10.0.0.1"]))
     assert answer.forbidden
-    assert network.seen == []
+    assert network.towards == []
 
 
 async def test_the_address_that_was_checked_is_the_one_connected_to() -> None:
     resolve = FlipFlop(["93.184.216.34"], ["127.0.0.1"])
     answer, network = await sent(resolve)
-    assert answer.is_success
-    (request,) = network.seen
     assert resolve.asked_count == 1
-    assert (request.url.host, request.url.port) == ("93.184.216.34", 8443)
-    assert request.headers["host"] == "hooks.example:8443"
-    assert request.extensions["sni_hostname"] == "hooks.example"
+    assert network.towards == [("93.184.216.34", 8443)]
+    assert (answer.error, answer.forbidden, answer.uncertain) == ("nobody is there", False, False)
 
 
-async def test_an_ipv6_address_is_connected_to_in_brackets() -> None:
+async def test_an_ipv6_address_is_connected_to_as_such() -> None:
     _, network = await sent(FlipFlop(["2606:4700:4700::1111"]))
-    assert str(network.seen[0].url) == "https://[2606:4700:4700::1111]:8443/in"
+    assert network.towards == [("2606:4700:4700::1111", 8443)]
+
+
+async def test_where_the_first_address_does_not_answer_the_next_is_tried() -> None:
+    _, network = await sent(FlipFlop(["93.184.216.34", "93.184.216.35"]))
+    assert network.towards[:2] == [("93.184.216.34", 8443), ("93.184.216.35", 8443)]
+
+
+async def test_an_address_in_the_url_needs_no_resolver_and_is_looked_at_all_the_same() -> None:
+    resolve = FlipFlop(["8.8.8.8"])
+    refused, _ = await sent(resolve, Request(url="http://10.0.0.1/", body=b""))
+    _, network = await sent(resolve, Request(url="http://93.184.216.34/", body=b""))
+    assert refused.forbidden
+    assert network.towards == [("93.184.216.34", 80)]
+    assert resolve.asked_count == 0
 
 
 @pytest.mark.parametrize(
     "url", ["http://127.0.0.1/", "http://[::1]/", "http://0x7f.1/", "http://2130706433/", "http://localhost/"]
 )
-async def test_odd_spellings_of_this_machine_are_resolved_before_they_are_judged(url: str) -> None:
+async def test_no_odd_spelling_leads_to_this_machine(url: str) -> None:
     answer, network = await sent(FlipFlop(["127.0.0.1"]), Request(url=url, body=b""))
     assert answer.forbidden
-    assert network.seen == []
+    assert network.towards == []
 
 
 async def test_a_name_that_resolves_to_nothing_is_an_error_and_not_a_fault() -> None:
     answer, _ = await sent(FlipFlop([]))
     assert answer.error == "hooks.example has no address"
     assert not answer.uncertain
+
+
+async def test_a_name_that_no_resolver_takes_is_an_error_and_not_a_fault() -> None:
+    client = HttpClient(lambda: aiohttp.TCPConnector(resolver=CheckedResolver(unheard_of)))
+    answer = await client.send(REQUEST)
+    await client.close()
+    assert (answer.error, answer.uncertain) == ("hooks.example cannot be resolved", False)
+
+
+async def unheard_of(host: str, _port: int) -> list[str]:
+    raise UnicodeError(f"label too long: {host}")
