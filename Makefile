@@ -99,7 +99,7 @@ fmt: $(READY) ## format the code
 	@$(BIN)/ruff check --fix --quiet .
 	@$(BIN)/ruff format .
 
-bench: $(READY) ## all benches on a quiet machine, and docs/performance.md made of them (about 20 minutes)
+bench: $(READY) ## all benches on a quiet machine, and docs/performance.md made of them (about 25 minutes)
 	@$(BIN)/python -m bench
 
 bench-%: $(READY)

@@ -96,16 +96,25 @@ async def assembled_ingest(log: Appending) -> AsyncIterator[tuple[Assembly, str]
 
 async def post(app: ASGIApp, request: Posted) -> int:
     """One request through `app`; the status of its answer."""
-    status = 0
     headers = {"content-length": str(len(request.body)), **request.headers}
+    return await _ask(app, "POST", request.path, headers, request.body)
+
+
+async def get(app: ASGIApp, path: str) -> int:
+    """The status of what `app` answers."""
+    return await _ask(app, "GET", path, {}, b"")
+
+
+async def _ask(app: ASGIApp, method: str, path: str, headers: Mapping[str, str], body: bytes) -> int:
+    status = 0
     scope = {
         "type": "http",
         "asgi": {"version": "3.0"},
         "http_version": "1.1",
-        "method": "POST",
+        "method": method,
         "scheme": "http",
-        "path": request.path,
-        "raw_path": request.path.encode(),
+        "path": path,
+        "raw_path": path.encode(),
         "query_string": b"",
         "root_path": "",
         "headers": [(name.encode(), value.encode()) for name, value in headers.items()],
@@ -114,7 +123,7 @@ async def post(app: ASGIApp, request: Posted) -> int:
     }
 
     async def receive() -> MutableMapping[str, Any]:
-        return {"type": "http.request", "body": request.body, "more_body": False}
+        return {"type": "http.request", "body": body, "more_body": False}
 
     async def send(message: MutableMapping[str, Any]) -> None:
         nonlocal status

@@ -52,20 +52,26 @@ async def embedded(config: Config, settings: Settings, clock: Clock) -> AsyncIte
     """
     with only_writer(settings.data_dir):
         database = open_sqlite(settings.data_dir / DATABASE_NAME)
-        log = EmbeddedLog(database, clock)
+        base = on_one_database(config, settings, clock, database)
         try:
             await bring_up(database)
-            retention = Retention(
-                database,
-                log,
-                clock,
-                hours=settings.kafka_retention_hours,
-                dead_letters=config.retention.dead_letters,
-            )
-            yield _on(config, settings, clock, database, log, upkeep={"retention": retention})
+            yield base
         finally:
-            await log.close()
+            await base.log.close()
             await database.close()
+
+
+def on_one_database(config: Config, settings: Settings, clock: Clock, database: Database) -> Foundations:
+    """The log in the database itself, and who trims it; both are the caller's to close."""
+    log = EmbeddedLog(database, clock)
+    retention = Retention(
+        database,
+        log,
+        clock,
+        hours=settings.kafka_retention_hours,
+        dead_letters=config.retention.dead_letters,
+    )
+    return _on(config, settings, clock, database, log, upkeep={"retention": retention})
 
 
 @asynccontextmanager

@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import RowMapping, func, literal, select
+from sqlalchemy import RowMapping, bindparam, func, literal, select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -36,7 +36,17 @@ _INSERT = (
     "VALUES (?, ?, ?, ?, ?, ?, ?)"
 )
 _table = log_records.c
-_READ = [_table[name] for name in Record.__struct_fields__]
+# Built once: whoever reads asks it several times a second, and building it takes longer than its answer.
+_RECORDS = (
+    select(*(_table[name] for name in Record.__struct_fields__))
+    .where(
+        _table.topic == bindparam("of_topic"),
+        _table.partition == bindparam("of_partition"),
+        _table.offset >= bindparam("since"),
+    )
+    .order_by(_table.offset)
+    .limit(bindparam("count_max"))
+)
 
 
 class _Call:
@@ -225,13 +235,8 @@ class EmbeddedLog:
 
     async def records(self, topic: str, partition: int, offset: int, count_max: int) -> list[Record]:
         """Up to `count_max` records from `offset` on, or the first ones kept after it."""
-        query = (
-            select(*_READ)
-            .where(_table.topic == topic, _table.partition == partition, _table.offset >= offset)
-            .order_by(_table.offset)
-            .limit(count_max)
-        )
-        return [_record(row) for row in await self._read(query)]
+        asked = {"of_topic": topic, "of_partition": partition, "since": offset, "count_max": count_max}
+        return [_record(row) for row in await self._read(_RECORDS, asked)]
 
     async def beginning(self, topic: str, partition: int) -> int:
         """The first offset kept; where nothing was ever appended, 0."""
@@ -248,10 +253,10 @@ class EmbeddedLog:
         )
         return int(rows[0]["edge"] or 0)
 
-    async def _read(self, query: Any) -> Sequence[RowMapping]:
+    async def _read(self, query: Any, asked: Mapping[str, Any] | None = None) -> Sequence[RowMapping]:
         try:
             async with self._database.read() as connection:
-                return (await connection.execute(query)).mappings().all()
+                return (await connection.execute(query, asked)).mappings().all()
         except (StoreUnavailable, SQLAlchemyError) as error:
             raise LogUnavailable(f"the log cannot be read: {_first_line(error)}") from error
 

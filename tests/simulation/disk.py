@@ -189,6 +189,9 @@ class SimConnection:
             self.was_fenced = True
         return result
 
+    async def scalar(self, statement: Any, parameters: Any = None) -> Any:
+        return (await self.execute(statement, parameters)).scalar()
+
     async def exec_driver_sql(self, statement: str, parameters: Any = None) -> CursorResult[Any]:
         await self.machine.io(statement.lstrip()[:30])
         return self._usable().exec_driver_sql(statement, parameters)
