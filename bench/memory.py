@@ -2,9 +2,9 @@
 
     python -m bench.memory [--events 10000000] [--customers 100000] [--parts 10]
 
-On real Kafka and PostgreSQL. The events come in parts of a usage day each; after each part is folded the resident
-memory of this process is printed, with how it stands to that after the second part, when every cache has been
-filled once; and how long all folding so far has taken.
+On real Kafka and PostgreSQL. The events come in parts of a usage day each; after each part is folded the
+resident memory of this process is printed, with how it stands to that after the second part, when every cache
+has been filled once; and how long all folding so far has taken.
 """
 
 import argparse
