@@ -8,6 +8,7 @@ from uuid import UUID
 import msgspec
 
 _NAMESPACE = UUID("0f6dc2f8-8a4b-5d3e-9a43-5f8d6f1f4c55").bytes
+_VARIANTS = dict(zip("0123456789abcdef", 4 * "89ab", strict=True))
 RESUMED = "usage.resumed"
 MISSED_SUFFIX = ".missed"
 """What a count that closed short adds to the type it would have had."""
@@ -77,11 +78,11 @@ def trigger_id(*, product: str, customer_id: str, rule: str, type: str, day: str
     `day` and `episode` are ISO dates or empty: what happens once per customer has neither, what
     happens once per episode has the episode alone (decision record 0002).
     """
-    name = "\x1f".join((product, customer_id, rule, type, day, episode))
+    name = f"{product}\x1f{customer_id}\x1f{rule}\x1f{type}\x1f{day}\x1f{episode}"
     # What uuid.uuid5 does, without its object: half of the time that a trigger takes to be worded.
-    found = sha1(_NAMESPACE + name.encode(), usedforsecurity=False).digest()[:16].hex()
-    variant = "89ab"[int(found[16], 16) & 3]
-    return f"{found[:8]}-{found[8:12]}-5{found[13:16]}-{variant}{found[17:20]}-{found[20:]}"
+    found = sha1(_NAMESPACE + name.encode(), usedforsecurity=False).hexdigest()
+    variant = _VARIANTS[found[16]]
+    return f"{found[:8]}-{found[8:12]}-5{found[13:16]}-{variant}{found[17:20]}-{found[20:32]}"
 
 
 _encoder = msgspec.json.Encoder()

@@ -39,8 +39,8 @@ class Gathering:
             self._dated[use.customer_id].append(_dated(use))
 
     def _add_columns(self, columns: UseColumns) -> None:
-        known = [day for day in columns.occurred_on if day is not None]
-        if len(known) < len(columns.occurred_on):
+        known = columns.days()
+        if known is None:
             for use in columns.each():
                 self._add(use)
             return

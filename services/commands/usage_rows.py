@@ -2,8 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import date, datetime
-from functools import partial
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -17,7 +16,8 @@ _WHENS = ("occurred_at", "date", "occurred_on")
 _NOT_PROPERTIES = frozenset((*COLUMNS, "occurred_on", "properties"))
 
 
-_T = TypeVar("_T")
+Occurred = tuple[int | None, int | None]
+"""(microseconds, None) of an instant, (None, ordinal) of a bare day."""
 
 
 class Use(NamedTuple):
@@ -34,32 +34,39 @@ class Use(NamedTuple):
 
 
 class UseColumns(msgspec.Struct, frozen=True, kw_only=True):
-    """Many rows, column by column, the first one in `line`; what stands in them is as in `Use`."""
+    """Many rows, column by column, the first one in `line`; what stands in them is as in `Use`.
+
+    `occurred` as it was written: `moments` says what that means, for there are few days and many rows.
+    """
 
     line: int
     customer_ids: Sequence[str]
-    occurred_us: Sequence[int | None]
-    occurred_on: Sequence[int | None]
+    occurred: Sequence[str]
+    moments: Mapping[str, Occurred]
     events: Sequence[str]
     event_ids: Sequence[str]
     user_ids: Sequence[str]
     properties: Mapping[str, Sequence[str]]
 
+    def days(self) -> list[int] | None:
+        """The usage day of each row; None where for some it depends on the customer's clock."""
+        days = {text: day for text, (_, day) in self.moments.items() if day is not None}
+        return [days[text] for text in self.occurred] if len(days) == len(self.moments) else None
+
     def each(self) -> Iterator[Use]:
         """Row by row."""
         rows = zip(
             self.customer_ids,
-            self.occurred_us,
-            self.occurred_on,
+            self.occurred,
             self.events,
             self.event_ids,
             self.user_ids,
             *self.properties.values(),
             strict=True,
         )
-        for line, (customer_id, us, on, event, event_id, user_id, *cells) in enumerate(rows, self.line):
+        for line, (customer_id, text, event, event_id, user_id, *cells) in enumerate(rows, self.line):
             told = {name: cell for name, cell in zip(self.properties, cells, strict=True) if cell}
-            yield Use(line, customer_id, us, on, event, event_id, user_id, told)
+            yield Use(line, customer_id, *self.moments[text], event, event_id, user_id, told)
 
 
 def uses(table: Table, rejected: Rejections, *, product: str, now_us: int) -> Iterator[Use]:
@@ -94,7 +101,7 @@ class _Reader:
 
     def __init__(self, terms: Terms) -> None:
         self._terms = terms
-        self._days: dict[object, int] = {}
+        self._days: dict[object, Occurred] = {}
         self._names: dict[tuple[str, object], str] = {("event", None): "used", ("event", ""): "used"}
 
     def use(self, line: int, row: Row) -> Use:
@@ -117,13 +124,13 @@ class _Reader:
         when, *others = [name for name in _WHENS if name in block.columns]
         if others:
             return None  # which of them tells is a question of each row
+        texts, known = block.columns[when], self._days
         try:
-            moments = _meanings(block.columns[when], self._when)
             return UseColumns(
                 line=block.line,
                 customer_ids=_column(block, "customer_id", self._name),
-                occurred_us=[occurred_us for occurred_us, _ in moments],
-                occurred_on=[occurred_on for _, occurred_on in moments],
+                occurred=texts,
+                moments={text: known.get(text) or self._when(text) for text in set(texts)},
                 events=_column(block, "event", self._name),
                 event_ids=_column(block, "event_id", _optional_id),
                 user_ids=_column(block, "user_id", _optional_id),
@@ -140,18 +147,17 @@ class _Reader:
                 self._names[column, value] = name
         return name
 
-    def _when(self, value: object) -> tuple[int | None, int | None]:
-        """(microseconds, None) of an instant, (None, ordinal) of a bare day."""
-        day = self._days.get(value) if isinstance(value, str) else None
-        if day is not None:
-            return None, day
+    def _when(self, value: object) -> Occurred:
+        known = self._days.get(value) if isinstance(value, str) else None
+        if known is not None:
+            return known
         if value is None or value == "":
             raise InvalidInput("occurred_at is missing")
         if not isinstance(value, str):
             raise InvalidInput("occurred_at is not text")
         if len(value) == len("2026-03-02"):
-            day = self._days[value] = self._day(value)
-            return None, day
+            self._days[value] = None, self._day(value)
+            return self._days[value]
         return self._instant(value), None
 
     def _day(self, text: str) -> int:
@@ -173,15 +179,13 @@ class _Reader:
         return us
 
 
-def _column(block: Block, name: str, read: Callable[[str, object], str]) -> list[str]:
+def _column(block: Block, name: str, read: Callable[[str, object], str]) -> Sequence[str]:
     if name not in block.columns:
         return [read(name, None)] * block.row_count
-    return _meanings(block.columns[name], partial(read, name))
-
-
-def _meanings(cells: Sequence[str], read: Callable[[str], _T]) -> list[_T]:
-    """What each cell means, each distinct one read once; raises InvalidInput for any that means nothing."""
-    meanings = {cell: read(cell) for cell in set(cells)}
+    cells = block.columns[name]
+    meanings = {cell: read(name, cell) for cell in set(cells)}
+    if all(cell == meaning for cell, meaning in meanings.items()):
+        return cells  # as nearly always: nothing had to be trimmed
     return [meanings[cell] for cell in cells]
 
 

@@ -20,7 +20,7 @@ from services.evaluator.core.notice import Moment, Notice
 from services.evaluator.core.past import NONE_EXCUSED, past_of
 from services.evaluator.core.rules import CountRule, Product
 from services.evaluator.core.state import AbsenceState, CustomerState, RuleState, first_active_day, segment_at
-from services.evaluator.core.wording import to_trigger
+from services.evaluator.core.wording import to_triggers
 from shared.events import FUTURE_TOLERANCE_US, CustomerErased, Event, Profile, ProfileChanged
 from shared.triggers import Trigger
 
@@ -237,6 +237,4 @@ def worded(
     state: CustomerState, product: Product, customer_id: str, notices: list[Notice]
 ) -> tuple[Trigger, ...]:
     """The triggers of what was decided, in order."""
-    if not notices:
-        return ()
-    return tuple(to_trigger(notice, state, product.id, customer_id) for notice in notices)
+    return to_triggers(notices, state, product.id, customer_id) if notices else ()

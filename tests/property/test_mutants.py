@@ -56,9 +56,7 @@ MUTANTS = (
         "notices: list[Notice] = []",
     ),
     Mutant("a late use takes no day out", "core/absence", "state.missed & ~bit", "state.missed"),
-    Mutant(
-        "missed_days counts the day of use", "core/stops", "sum(missed < day for", "sum(missed <= day for"
-    ),
+    Mutant("missed_days counts the day of use", "core/stops", " - (episode.missed[-1] == day)", ""),
     Mutant(
         "the last reminder is not waited for",
         "core/absence",

@@ -3,7 +3,7 @@
 Days are settled in order, uses and excused days change what was settled; what is told of it is in `stops`.
 """
 
-import msgspec
+from functools import partial
 
 from services.evaluator.core import days
 from services.evaluator.core.history import History
@@ -23,7 +23,6 @@ from services.evaluator.core.stops import (
     where_raised,
 )
 
-_UNDATED = Moment(0)
 _LOOK_AHEAD_DAYS_MAX = 400  # a closed year wakes the customer once in between, and that is all
 
 
@@ -111,10 +110,11 @@ def read_history(rule: AbsenceRule, history: History) -> tuple[AbsenceState, lis
     missed = history.expected_among(_unread(rule, history))
     told: list[Stop] = []
     notices: list[Notice] = []
+    moment_of = partial(_moment_of, rule, history)
     for episode in episodes(missed, past, 0):
-        stops, fresh = tell_episode(rule, past, episode, [], first, first, frozenset(), _UNDATED)
+        stops, fresh = tell_episode(rule, past, episode, [], first, first, frozenset(), moment_of)
         told += stops
-        notices += [_dated(rule, history, notice) for notice in fresh]
+        notices += fresh
     return AbsenceState(history.last_on, first, missed, tuple(told)), notices
 
 
@@ -155,17 +155,12 @@ def _unread(rule: AbsenceRule, history: History) -> int:
     return found
 
 
-def _dated(rule: AbsenceRule, history: History, notice: Notice) -> Notice:
-    """A notice of a history with the instant at which it would have been decided live."""
-    past = history.past
-    if notice.kind == "stopped":
-        return msgspec.structs.replace(notice, decided_us=deadline_us(rule, past, notice.day))
-    stopped_us = deadline_us(rule, past, notice.stopped_id_day)
-    read_us, occurred_us = history.read_us(notice.day), history.instants.get(notice.day)
-    if read_us < stopped_us:
-        return msgspec.structs.replace(notice, decided_us=stopped_us)
-    timestamp_us = notice.timestamp_us if occurred_us is None else occurred_us
-    return msgspec.structs.replace(notice, decided_us=read_us, timestamp_us=timestamp_us)
+def _moment_of(rule: AbsenceRule, history: History, missed_on: int, back_on: int | None) -> Moment:
+    """When a missed day of a history, or the use after it, would have been told live."""
+    stopped_us = deadline_us(rule, history.past, missed_on)
+    if back_on is None or (read_us := history.read_us(back_on)) < stopped_us:
+        return Moment(stopped_us)
+    return Moment(read_us, back_on, history.instants.get(back_on))
 
 
 def prune(state: AbsenceState, past: Past, before: int) -> AbsenceState:

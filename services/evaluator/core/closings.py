@@ -17,7 +17,11 @@ USES_MIN: Final = 6 * 3
 
 _SHARE: Final = 6 * 4 + 1  # of all uses, for a weekday used a quarter as often as the mean of the others
 _WEEKS: Final = (8, 26, 53)
-_WEEKDAYS: Final = tuple((WEEK * n, tuple(every_week(n) << offset for offset in range(WEEK))) for n in _WEEKS)
+_WEEKDAYS: Final = tuple(
+    (WEEK * weeks, tuple([(1 << offset, every_week(weeks) << offset) for offset in range(WEEK)]))
+    for weeks in _WEEKS
+)
+"""The width of each window, and the bit of each weekday with its days there."""
 
 
 def learned_closed(active: int, base: int, day: int) -> int:
@@ -41,7 +45,7 @@ def closed_offsets(past: int, offset: int) -> int:
         total = latest.bit_count()
         if total >= USES_MIN:
             most = total // _SHARE
-            return sum([1 << n for n, days in enumerate(weekdays) if (latest & days).bit_count() <= most])
+            return sum([bit for bit, days in weekdays if (latest & days).bit_count() <= most])
     return 0
 
 

@@ -8,6 +8,7 @@ trained where the product runs, and the same past always gives the same answer.
 
 from collections.abc import Iterable
 from datetime import date
+from functools import lru_cache
 from math import exp, expm1, log, log1p
 from typing import Final
 
@@ -53,10 +54,12 @@ class Expectation(Struct, frozen=True, kw_only=True):
     def reasons(self) -> tuple[Reason, ...]:
         """The strongest first; put into words only for the few days that are told of."""
         told = sorted(self.told, key=_strength, reverse=True)
-        return tuple(
-            Reason(code=code, values=dict(zip(REASON_VALUES[code], values, strict=True)))
-            for _, code, values in told
-        )
+        return tuple([_reason(code, values) for _, code, values in told])
+
+
+@lru_cache(4096)  # counts of weeks and misses are small: the same ones are told of many customers
+def _reason(code: str, values: tuple[int, ...]) -> Reason:
+    return Reason(code=code, values=dict(zip(REASON_VALUES[code], values, strict=True)))
 
 
 MIN_SURPRISE_DEFAULT: Final = 0.967
@@ -86,6 +89,7 @@ def _latest(days: int, width: int) -> int:
     return ((1 << days) - 1) << (width - days)
 
 
+_LATEST: Final = tuple([_latest(days, _WIDTH) for days in range(_WIDTH + 1)])
 _SAME_WEEKDAY: Final = every_week(_WEEKS)
 _YEAR_SAME_WEEKDAY: Final = every_week(_YEAR_WEEKS)
 _RECENT: Final = _latest(7 * _RECENT_WEEKS, _WIDTH)
@@ -112,8 +116,8 @@ _STEADY_USE_MIN: Final = 0.3
 _STEADY_WEEKS_MIN: Final = 4
 _RATE: Final = 2.23
 _RATE_MAX: Final = 0.8
-_RECENT_MISSES: Final = (0.0, -0.73, -1.18, -1.56, -1.85)
-_OLDER_MISSES: Final = (0.0, -0.25, -0.45, -0.57, -1.08)
+_RECENT_MISSES: Final = (0.0, -0.73, -1.18, -1.56, *_RECENT_WEEKS * (-1.85,))
+_OLDER_MISSES: Final = (0.0, -0.25, -0.45, -0.57, *_WEEKS * (-1.08,))
 _MISS_RATE: Final = 0.25
 _SPELL_RATE: Final = -0.54
 _SPELL_LENGTH: Final = 0.32
@@ -160,7 +164,7 @@ def expect(active: int, base: int, day: int, *, holidays: int = 0, breaks: int =
     closed = closed_offsets(past, offset)
     used = window(past, offset, _WIDTH)
     known_days = min(offset - first - 1, _WIDTH)
-    known = _latest(known_days, _WIDTH)
+    known = _LATEST[known_days]
     silent_days = min(offset - past.bit_length(), _WIDTH)
     use_count = used.bit_count()
     enough = _enough(use_count, known_days - silent_days)
@@ -187,7 +191,7 @@ def expect(active: int, base: int, day: int, *, holidays: int = 0, breaks: int =
     unused = plain & ~used
     recent_misses = (unused & recent).bit_count()
     older_misses = (unused & same).bit_count() - recent_misses
-    silence = _latest(silent_days, _WIDTH)
+    silence = _LATEST[silent_days]
     open_days = (0b1111111 ^ closed) * _SAME_WEEKDAY & known
     open_count = (open_days & plain).bit_count()
     missed = open_days & unused & ~silence
@@ -195,7 +199,7 @@ def expect(active: int, base: int, day: int, *, holidays: int = 0, breaks: int =
     miss_rate = log((missed_count + 0.5) / (open_count - missed_count + 11.5))
     spell_length = log((missed_count + 1) / (spell_count + 1))
 
-    record = _RECENT_MISSES[min(recent_misses, 4)] + _OLDER_MISSES[min(older_misses, 4)]
+    record = _RECENT_MISSES[recent_misses] + _OLDER_MISSES[older_misses]
     habit = _MISS_RATE * miss_rate + _SPELL_LENGTH * spell_length
     habit += _SPELL_RATE * log((spell_count + 0.5) / (open_count + 12))
     told = [(record, code, weekday)]
@@ -225,6 +229,7 @@ def expect(active: int, base: int, day: int, *, holidays: int = 0, breaks: int =
     return Expectation(expected=True, surprise=_chance(odds), enough=enough, told=tuple(told))
 
 
+@lru_cache(4096)  # the counts of half a year: of daily customers nearly always the same
 def _enough(use_count: int, days: int) -> float:
     """Judged as of the last use, so that it holds still while a silence lasts.
 

@@ -22,19 +22,20 @@ class WholePast(Past, frozen=True):
     holes: int
     holidays: int
     breaks: int
-    closings: Closings
+    closings: Closings | None
+    """None where nothing is to be learned."""
 
     def streak_ending(self, last: int, judged_on: int) -> Streak:
         holes = self.holes & ((2 << last - self.base) - 1)
-        if holes and (closed := self.learned(judged_on)):
-            holes &= ~days.weekdays(closed, self.base, holes.bit_length())
+        if holes and self.closings is not None:
+            holes &= ~days.weekdays(self.learned(judged_on), self.base, holes.bit_length())
         return streak_of(self.active, holes, self.base, last)
 
     def expectation(self, day: int) -> Expectation:
         return expect(self.active, self.base, day, holidays=self.holidays, breaks=self.breaks)
 
     def learned(self, judged_on: int) -> int:
-        if not self.learns:
+        if self.closings is None:
             return 0
         if self.closings.told >> judged_on - self.base & 1:
             return self.closings.weekdays_on(judged_on, self.base)
@@ -60,7 +61,7 @@ class History(msgspec.Struct, frozen=True):
         """Those of a set of days on which use was expected, each as known on that day."""
         past = self.past
         asked &= past.calendar_days(self.length) & ~((2 << days.lowest(past.active)) - 1)
-        if not past.learns:
+        if past.closings is None:
             return asked
         told = past.closings.told
         found = asked & told & ~past.closings.closed[0]
@@ -85,9 +86,6 @@ def read_whole(past: Past, instants: Mapping[int, int], *, last_on: int) -> Hist
         past.calendar_days(length) & ~past.active,
         holidays,
         breaks,
-        closings(past.active, length) if past.learns and past.active else NOTHING_LEARNED,
+        closings(past.active, length) if past.learns and past.active else None,
     )
     return History(whole, instants, last_on, length)
-
-
-NOTHING_LEARNED = Closings(0, (0,) * days.WEEK)

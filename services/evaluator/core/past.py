@@ -81,6 +81,10 @@ class Past(msgspec.Struct, frozen=True):
 
     def opens_us(self, day: int) -> int:
         """The first instant of a usage day; for a day that a change skipped, when it would have opened."""
+        segments = self.segments
+        if len(segments) == 1:
+            settings = segments[0].settings
+            return opens_us(settings.zone, settings.day_starts, day)
         for segment, until_us in self._in_force():
             opens = opens_us(segment.settings.zone, segment.settings.day_starts, day)
             closes = closes_us(segment.settings.zone, segment.settings.day_starts, day)
@@ -184,7 +188,7 @@ def streak_of(active: int, holes: int, base: int, last: int) -> Streak:
     """The active days after the last one of `holes`, up to the active day `last`."""
     begin = holes.bit_length()
     run = (active & ((2 << last - base) - 1)) >> begin
-    return Streak(run.bit_count(), base + begin + days.lowest(run), last)
+    return Streak(run.bit_count(), base + begin + (run & -run).bit_length() - 1, last)
 
 
 def past_of(state: CustomerState, filter_key: str, excused: frozenset[int]) -> Past:

@@ -4,7 +4,7 @@ Three sets say everything: the active days, the missed days and the stops told. 
 definitions.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from math import expm1
 
 import msgspec
@@ -16,6 +16,9 @@ from services.evaluator.core.past import Past, Streak
 from services.evaluator.core.rules import AbsenceRule
 from services.evaluator.core.state import AbsenceState, Stop
 from shared.triggers import RESUMED, Reason
+
+MomentOf = Callable[[int, int | None], Moment]
+"""When it is told that a day was missed; with the day of the next use, when that its silence is over."""
 
 NEVER = 1 << 62
 """As the day from which on a stop may be told."""
@@ -83,7 +86,11 @@ def tell(
     moving = _moving(gone, before, past.base) if before is not None else frozenset()
     told_from = NEVER if silently else state.told_from
     for episode in touched:
-        told, fresh = tell_episode(rule, past, episode, told, told_from, state.told_from, moving, moment)
+        of_episode = [stop for stop in told if stop.episode == episode.start]
+        stands, fresh = tell_episode(
+            rule, past, episode, of_episode, told_from, state.told_from, moving, lambda _missed, _back: moment
+        )
+        told = [stop for stop in told if stop.episode != episode.start] + stands
         notices += fresh
     return AbsenceState(state.settled, state.told_from, state.missed, tuple(told)), notices
 
@@ -109,33 +116,40 @@ def tell_episode(
     told_from: int,
     reminded_from: int,
     moving: frozenset[int],
-    moment: Moment,
+    moment_of: MomentOf,
 ) -> tuple[list[Stop], list[Notice]]:
-    """The stop, the reminders and the resumption of one episode, as far as they are not told."""
+    """The stop, the reminders and the resumption of one episode, as far as they are not told; `told` are its
+    stops before, and what is returned those after.
+    """
     notices: list[Notice] = []
-    of_episode = [stop for stop in told if stop.episode == episode.start]
-    if not of_episode:
+    if not told:
         raised = where_raised(rule, past, episode)
         if raised is None:
             return told, []
         day = episode.missed[raised.episode_day - 1]
         if day < told_from and day not in moving:
             return told, []
-        notices.append(_stopped(rule, past, episode, raised, moment))
-        of_episode = [Stop(day, episode.start, rule.emit)]
-    first = episode.missed.index(min(stop.day for stop in of_episode)) + 1
-    for k in rule.again:
-        if not first < k <= len(episode.missed):
-            continue
+        notices.append(_stopped(rule, past, episode, raised, moment_of(day, None)))
+        told = [Stop(day, episode.start, rule.emit)]
+    for k in _untold_reminders(rule, episode, told, reminded_from, moving) if rule.again else ():
         day = episode.missed[k - 1]
-        is_late = day < reminded_from and day not in moving
-        if not is_late and all(stop.day != day for stop in of_episode):
-            notices.append(_stopped(rule, past, episode, _reminder(past, episode, k), moment))
-            of_episode.append(Stop(day, episode.start, rule.emit, of_episode[0].resumed))
-    if episode.ended_on is not None and not of_episode[0].resumed:
-        notices.append(_resumed(rule, past, episode, of_episode[0], moment))
-        of_episode = [Stop(stop.day, stop.episode, stop.type, True) for stop in of_episode]
-    return [stop for stop in told if stop.episode != episode.start] + of_episode, notices
+        notices.append(_stopped(rule, past, episode, _reminder(past, episode, k), moment_of(day, None)))
+        told = [*told, Stop(day, episode.start, rule.emit, told[0].resumed)]
+    if episode.ended_on is not None and not told[0].resumed:
+        stop = told[0]
+        notices.append(_resumed(rule, past, episode, stop, moment_of(stop.day, episode.ended_on)))
+        told = [Stop(stop.day, stop.episode, stop.type, True) for stop in told]
+    return told, notices
+
+
+def _untold_reminders(
+    rule: AbsenceRule, episode: Episode, told: list[Stop], reminded_from: int, moving: frozenset[int]
+) -> list[int]:
+    """Which of the missed days of an episode, counted from 1, are to be told of once more."""
+    told_on = {stop.day for stop in told}
+    first = episode.missed.index(min(told_on)) + 1
+    days_of = {k: episode.missed[k - 1] for k in rule.again if first < k <= len(episode.missed)}
+    return [k for k, day in days_of.items() if day not in told_on and (day >= reminded_from or day in moving)]
 
 
 def episodes(missed: int, past: Past, low: int) -> Iterator[Episode]:
@@ -147,7 +161,7 @@ def episodes(missed: int, past: Past, low: int) -> Iterator[Episode]:
         group = rest if ended is None else rest & days.span(start, ended)
         rest ^= group
         yield Episode(
-            tuple(past.base + bit for bit in days.each(group)),
+            tuple([past.base + bit for bit in days.each(group)]),
             None if ended is None else past.base + ended,
         )
 
@@ -160,7 +174,7 @@ def where_raised(rule: AbsenceRule, past: Past, episode: Episode) -> _Raised | N
         silence += log_of_silence(expectation.surprise)
         surprise = -expm1(silence)
         if surprise >= _enough(rule, expectation):
-            streak = past.streak_before(episode.start)
+            streak = past.streak_before(episode.missed[0])
             if streak.length < rule.min_streak:
                 return None
             return _Raised(k, surprise, expectation.reasons, streak)
@@ -233,6 +247,6 @@ def _resumed(rule: AbsenceRule, past: Past, episode: Episode, stop: Stop, moment
         id_episode=episode.start,
         stopped_id_day=stop.day,
         stopped_id_type=stop.type,
-        missed_days=sum(missed < day for missed in episode.missed),
+        missed_days=len(episode.missed) - (episode.missed[-1] == day),
         streak=past.streak_ending(day, day),
     )

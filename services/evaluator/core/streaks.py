@@ -51,7 +51,7 @@ def _may_complete(rule: StreakRule, history: History) -> int:
     """
     past = history.past
     found = past.active & ~((1 << rule.days - 1) - 1)
-    if not past.learns:
+    if past.closings is None:
         return found & ~days.smeared(past.holes, rule.days)
     weeks = min((rule.days - 1) // days.WEEK, _WEEKS_MAX)
     missed_lately = 0
