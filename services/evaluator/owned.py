@@ -27,6 +27,10 @@ from shared.errors import PermanentError, StoreUnavailable, TransientError
 from shared.events import TOPIC_EVENTS
 from shared.log import Consumer, Record
 
+PARTS_OF_A_SWEEP_AT_ONCE = 2
+"""Parts of a sweep between two looks at the log. While the database writes one, other partitions judge theirs;
+with one alone, each waited for the last of all."""
+
 POSITION_EVERY_US = 1_000_000
 """Records that changed nothing move the stored offset this often; a crash reads them again, to no effect."""
 
@@ -145,8 +149,9 @@ class OwnedPartition:
         assert memory is not None
         records = self.held or self._in_place(memory, fetched)
         await self._fold(memory, records)
-        if memory.is_sweeping:
-            await self._sweep(memory)
+        for _ in range(PARTS_OF_A_SWEEP_AT_ONCE):
+            if memory.is_sweeping:
+                await self._sweep(memory)
         memory.cache.age()
 
     async def _fold(self, memory: Partition, records: Sequence[Record]) -> None:
