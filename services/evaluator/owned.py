@@ -28,8 +28,8 @@ from shared.events import TOPIC_EVENTS
 from shared.log import Consumer, Record
 
 PARTS_OF_A_SWEEP_AT_ONCE = 2
-"""Parts of a sweep between two looks at the log. While the database writes one, other partitions judge theirs;
-with one alone, each waited for the last of all."""
+"""Parts of a sweep between two looks at the log. While the database writes one, other partitions judge
+theirs; with one alone, each waited for the last of all."""
 
 POSITION_EVERY_US = 1_000_000
 """Records that changed nothing move the stored offset this often; a crash reads them again, to no effect."""

@@ -99,7 +99,7 @@ class HttpClient:
             # Of the whole attempt, so that a receiver that drips bytes is bounded too.
             async with asyncio.timeout(self._attempt_seconds):
                 return await _read(await self._answered(request), request.answer_bytes_max)
-        except (TimeoutError, aiohttp.ClientError, httpx.InvalidURL) as error:
+        except (TimeoutError, aiohttp.ClientError, httpx.InvalidURL, ValueError) as error:
             return _unanswered(error)
 
     async def _answered(self, request: Request) -> aiohttp.ClientResponse:
@@ -174,6 +174,9 @@ def _unanswered(error: Exception) -> Answer:
         return Answer(error=_said(error.os_error), forbidden=isinstance(error.os_error, ForbiddenAddress))
     if isinstance(error, aiohttp.InvalidURL | aiohttp.NonHttpUrlClientError | httpx.InvalidURL):
         return Answer(error="the url names no address to connect to", forbidden=True)
+    if isinstance(error, ValueError):
+        # Headers that cannot be sent, or credentials in both the url and a header; aiohttp says which.
+        return Answer(error=_said(error), forbidden=True)
     if isinstance(error, aiohttp.ClientResponseError):
         return Answer(error=_said(error.message), uncertain=True)
     return Answer(error=_said(error), uncertain=True)

@@ -183,6 +183,16 @@ async def test_a_private_address_is_refused_unless_allowed() -> None:
             assert len(made.requests) == count
 
 
+async def test_credentials_in_two_places_are_an_error_and_no_fault() -> None:
+    client = open_client(True)
+    request = Request(url="http://me:secret@127.0.0.1:9/", body=b"{}", headers={"authorization": "Bearer x"})
+    answer = await client.send(request)
+    await client.close()
+    assert answer.forbidden
+    assert "AUTHORIZATION" in answer.error
+    assert "secret" not in answer.error
+
+
 async def test_a_cookie_that_a_receiver_sets_is_not_sent_back() -> None:
     said = saying("HTTP/1.1 200 OK\r\nset-cookie: a=b\r\ncontent-length: 0\r\n\r\n")
     client = HttpClient(aiohttp.TCPConnector)
