@@ -3,13 +3,13 @@
     python -m bench.idle [--hours 24] [--customers 1000]
 
 All three services as `serve` wires them, every worker in its own loop: reading, ticks, sweeps, the relay, the
-sender, the timekeeper, pruning, retention. Customers used them until the day before, so that all of them are
-judged, and stop. A probe and a scrape come every minute. What is not as in `serve`: the simulation's
-event loop, whose time jumps to the next timer, and its connections, which run SQLite without a thread
-(`tests/simulation`). A day is 86,400 looks of most workers, and takes some minutes.
+sender, the timekeeper, pruning, retention. Customers used them until the day before, so that all of them stop
+within the day, and the outage guard holds their calls. A probe and a scrape come every minute. What is not
+as in `serve`: the simulation's event loop, whose time jumps to the next timer, and its connections, which run
+SQLite without a thread (`tests/simulation`). A day is 86,400 looks of most workers, and takes some minutes.
 
 After the first hour and at the end the resident memory is read, and how many objects the garbage collector
-knows: a small leak would hide in the memory, and one object a look doubles their number.
+knows: a small leak would hide in the memory, and one object a look is half as many again.
 """
 
 import argparse
@@ -38,8 +38,8 @@ from tests.simulation.disk import Disk
 from tests.simulation.loop import VirtualLoop
 from tests.simulation.machine import Machine
 
-STARTED_AT = datetime(2026, 3, 2, 7, tzinfo=UTC)
-DAYS_OF_USE = 4  # a streak of three days is what stops
+STARTED_AT = datetime(2026, 3, 2, 20, tzinfo=UTC)
+DAYS_OF_USE = 21  # long enough for every weekday to be expected
 DAY_US = 86_400_000_000
 POSTED_AT_ONCE = 300
 PROBE_EVERY_SECONDS = 60.0
