@@ -28,8 +28,8 @@ MUTANTS = (
     Mutant(
         "grace is not given",
         "core/stops",
-        "day_cutoff_us(rule, past, day) + rule.grace_us",
-        "day_cutoff_us(rule, past, day)",
+        "past.cutoff_us(day, rule.cutoff) + rule.grace_us",
+        "past.cutoff_us(day, rule.cutoff)",
     ),
     Mutant(
         "a tick at the very deadline settles",
@@ -72,8 +72,8 @@ MUTANTS = (
     Mutant(
         "an episode loses the missed day on which use came back",
         "core/stops",
-        "else rest & days.span(start, ended)",
-        "else rest & (days.span(start, ended - 1) | 1 << start)",
+        "& ((1 << length) - 1)",
+        "& ((1 << length - 1) - 1 | 1)",
     ),
     Mutant(
         "a told silence is resumed again and again",

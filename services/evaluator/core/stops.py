@@ -53,7 +53,7 @@ class _Raised(msgspec.Struct, frozen=True):
 
 def deadline_us(rule: AbsenceRule, past: Past, day: int) -> int:
     """The day is settled by the first tick later than this: its cutoff and the rule's grace."""
-    return day_cutoff_us(rule, past, day) + rule.grace_us
+    return past.cutoff_us(day, rule.cutoff) + rule.grace_us
 
 
 def day_cutoff_us(rule: AbsenceRule, past: Past, day: int) -> int:
@@ -157,13 +157,13 @@ def episodes(missed: int, past: Past, low: int) -> Iterator[Episode]:
     rest = missed >> low << low
     while rest:
         start = days.lowest(rest)
-        ended = days.lowest_from(past.active, start)
-        group = rest if ended is None else rest & days.span(start, ended)
-        rest ^= group
-        yield Episode(
-            tuple([past.base + bit for bit in days.each(group)]),
-            None if ended is None else past.base + ended,
-        )
+        first, later = past.base + start, past.active >> start
+        # The days up to the next use are counted from the first: most silences are short, so are such sets.
+        length = days.lowest(later) + 1 if later else rest.bit_length() - start
+        group = rest >> start & ((1 << length) - 1)
+        rest ^= group << start
+        missed_on = (first,) if group == 1 else tuple([first + bit for bit in days.each(group)])
+        yield Episode(missed_on, first + length - 1 if later else None)
 
 
 def where_raised(rule: AbsenceRule, past: Past, episode: Episode) -> _Raised | None:
@@ -173,7 +173,7 @@ def where_raised(rule: AbsenceRule, past: Past, episode: Episode) -> _Raised | N
         expectation = past.expectation(day)
         silence += log_of_silence(expectation.surprise)
         surprise = -expm1(silence)
-        if surprise >= _enough(rule, expectation):
+        if not rule.from_history or surprise >= _enough(rule, expectation):
             streak = past.streak_before(episode.missed[0])
             if streak.length < rule.min_streak:
                 return None
@@ -182,9 +182,7 @@ def where_raised(rule: AbsenceRule, past: Past, episode: Episode) -> _Raised | N
 
 
 def _enough(rule: AbsenceRule, expectation: Expectation) -> float:
-    """How surprising a silence has to be to be told; the calendar alone asks for no surprise."""
-    if not rule.from_history:
-        return 0.0
+    """How surprising a silence has to be to be told."""
     return expectation.enough if rule.min_surprise is None else rule.min_surprise
 
 
@@ -206,7 +204,7 @@ def _stopped(rule: AbsenceRule, past: Past, episode: Episode, raised: _Raised, m
         timestamp_us=cutoff,
         decided_us=moment.decided_us,
         id_day=day,
-        id_episode=episode.start,
+        id_episode=episode.missed[0],
         cutoff_us=cutoff,
         surprise=round(raised.surprise, 3),
         reasons=raised.reasons,
@@ -244,7 +242,7 @@ def _resumed(rule: AbsenceRule, past: Past, episode: Episode, stop: Stop, moment
         timestamp_us=past.opens_us(day) if occurred_us is None else occurred_us,
         decided_us=moment.decided_us,
         id_day=stop.day,
-        id_episode=episode.start,
+        id_episode=stop.episode,
         stopped_id_day=stop.day,
         stopped_id_type=stop.type,
         missed_days=len(episode.missed) - (episode.missed[-1] == day),

@@ -72,12 +72,17 @@ class _Words:
 
 def streak_facts(streak: Streak) -> StreakFacts:
     """A streak with ISO days; without days where there is none."""
+    if not streak.length:
+        return _NO_STREAK
     return StreakFacts(
         length=streak.length,
         calendar_days=streak.calendar_days,
-        started_on=_date(streak.started_on) if streak.length else None,
-        last_active_on=_date(streak.last_on) if streak.length else None,
+        started_on=_date(streak.started_on),
+        last_active_on=_date(streak.last_on),
     )
+
+
+_NO_STREAK = StreakFacts(length=0, calendar_days=0, started_on=None, last_active_on=None)
 
 
 @lru_cache(_DAYS_CACHED_MAX)
