@@ -41,7 +41,7 @@ BATCH_REQUESTS, SINGLE_REQUESTS = 240, 6_000
 _CPUCLOCK_SCHED = 2  # of a clock's number that names a process, see clock_getcpuclockid(3)
 OF_SINGLES = Target(
     at_least=0.9,
-    why_missed="an event costs the worker a sixth more: its append, a second turn of the loop, a share of a "
+    why_missed="an event costs the worker a fifth more: its append, a second turn of the loop, a share of a "
     "produce request; by the clock broker and client take their part of the processors too (decision 0132)",
 )
 WITHOUT, OURS, AWAITING = "without Kafka", "ingest on Kafka", "a send awaited an event"
