@@ -27,7 +27,7 @@ from shared.errors import PermanentError, StoreUnavailable, TransientError
 from shared.events import TOPIC_EVENTS
 from shared.log import Consumer, Record
 
-PARTS_OF_A_SWEEP_AT_ONCE = 2
+PARTS_OF_A_SWEEP_AT_ONCE = 3
 """Parts of a sweep between two looks at the log. While the database writes one, other partitions judge
 theirs; with one alone, each waited for the last of all."""
 
