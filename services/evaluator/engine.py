@@ -18,7 +18,7 @@ from services.evaluator.core.calendar import DAY_US, day_of
 from services.evaluator.core.filters import EVERY_EVENT, named_filters, passed_filters
 from services.evaluator.core.notice import Moment, Notice
 from services.evaluator.core.past import NONE_EXCUSED, past_of
-from services.evaluator.core.rules import CountRule, Product
+from services.evaluator.core.rules import CountRule, DeclineRule, Product
 from services.evaluator.core.state import AbsenceState, CustomerState, RuleState, first_active_day, segment_at
 from services.evaluator.core.wording import to_triggers
 from shared.events import FUTURE_TOLERANCE_US, CustomerErased, Event, Profile, ProfileChanged
@@ -29,11 +29,13 @@ BACKFILL_DAYS_MAX = 20 * 366
 
 
 class Outcome(msgspec.Struct, frozen=True):
-    """`rejected`: reason and message of a record that was not taken; the state is then as before."""
+    """`rejected`: reason and message of a record that was not taken; the state is then as before.
+    `is_plain`: a use that went the short way."""
 
     state: CustomerState | None
     triggers: tuple[Trigger, ...] = ()
     rejected: tuple[str, str] | None = None
+    is_plain: bool = False
 
 
 def fold(
@@ -55,7 +57,7 @@ def fold(
     if type(message) is Event and not excused:
         after = _short_way(state, message, product, appended_us, watermark_us)
         if after is not None:
-            return Outcome(after)
+            return Outcome(after, is_plain=True)
     notices: list[Notice] = []
     known = state
     if state is not None:
@@ -108,9 +110,12 @@ def _short_way(
 def _after_first_use(product: Product, day: int, name: str) -> CustomerState | None:
     """The state after a customer's first use of all: one value for all who begin on the same day.
 
-    None where something is told of it, or where more counts than its day and name.
+    None where something is told of it, where more counts than its day and name, or where it says more than
+    when the customer is due.
     """
-    if named_filters(product.filters, name)[1] or any(isinstance(rule, CountRule) for rule in product.rules):
+    if named_filters(product.filters, name)[1]:
+        return None
+    if any(isinstance(rule, CountRule | DeclineRule) for rule in product.rules):
         return None
     event = Event(product=product.id, customer_id="", event_id="", event=name, received_us=0)
     nobody = profiles.fresh(Profile(), product, 0)

@@ -102,6 +102,8 @@ class _Folding:
         self._recalled: list[str] = []
         self._telling = Telling()
         self._new_days: Counter[str] = Counter()
+        self._last_state: CustomerState | None = None
+        self._last_encoded: bytes | None = None
 
     def takes(self, record: Record, event: Event) -> bool:
         """The short way of an event whose customer is in memory: most find their day active already, and are
@@ -156,7 +158,7 @@ class _Folding:
                 watermark_us=partition.watermark_us,
                 excused=partition.excused_days(key[0]),
             )
-            encoded = known.state if outcome.state is state else _encoded(outcome.state)
+            encoded = known.state if outcome.state is state else self._encoded(outcome.state)
         except Exception as error:
             self._put_aside_customer(key, known, error)
             return
@@ -233,7 +235,7 @@ class _Folding:
                 excused=excused,
             )
             # A profile may hold what JSON has and the store has not, such as a number of 100 digits.
-            encoded = known.state if outcome.state is before else _encoded(outcome.state)
+            encoded = known.state if outcome.state is before else self._encoded(outcome.state)
         except Exception as error:
             # Whatever the core cannot take is put aside with its reason; too many stop the partition.
             self._put_aside_poison(record, f"{type(error).__name__}: {error}", key)
@@ -248,9 +250,18 @@ class _Folding:
             self._count_day(product.id, before, after)
         if type(message) is Event:
             # Also after the first one of its day, for the second one is next.
-            known.quiet = quiet_after(known.quiet, after, message, product, excused)
+            known.quiet = quiet_after(
+                known.quiet, after, message, product, excused, is_plain=outcome.is_plain
+            )
         if outcome.triggers:
             self._telling.emit(key, outcome.triggers)
+
+    def _encoded(self, state: CustomerState | None) -> bytes | None:
+        """As stored; customers who began on the same day have one state, which comes again and again."""
+        if state is not self._last_state:
+            self._last_encoded = None if state is None else encode_state(state)
+            self._last_state = state
+        return self._last_encoded
 
     def _keep(self, key: CustomerKey, known: Known, state: CustomerState, encoded: bytes | None) -> None:
         known.state = encoded
@@ -307,7 +318,3 @@ class _Folding:
     def _put_aside_unknown(self, record: Record, product: str, customer_id: str = "") -> None:
         text = f"no product {product!r} in the configuration"
         self._telling.put_aside(record, "unknown_product", text, (product, customer_id))
-
-
-def _encoded(state: CustomerState | None) -> bytes | None:
-    return None if state is None else encode_state(state)

@@ -16,6 +16,7 @@ from services.evaluator.core.calendar import day_of, plain_day
 from services.evaluator.core.filters import named_filters
 from services.evaluator.core.rules import Product
 from services.evaluator.core.state import CustomerState
+from services.evaluator.core.stops import NEVER
 from shared.events import FUTURE_TOLERANCE_US, Event
 
 NAMES_MAX = 32
@@ -53,15 +54,25 @@ def _quiet(
 
 
 def quiet_after(
-    quiet: Quiet | None, state: CustomerState, event: Event, product: Product, excused: frozenset[int]
+    quiet: Quiet | None,
+    state: CustomerState,
+    event: Event,
+    product: Product,
+    excused: frozenset[int],
+    *,
+    is_plain: bool = False,
 ) -> Quiet | None:
-    """What is known once `event` is folded and has left `state`; `quiet`: what was known of that before."""
+    """What is known once `event` is folded and has left `state`; `quiet`: what was known of that before.
+
+    `is_plain`: it went the short way (`plain`), so that no rule awaits more of its day, and the next to be
+    settled is what the customer is due for.
+    """
     us, name = event.occurred_us, event.event
     if us is None:
         return quiet
     settings = state.segments[-1].settings
     day = day_of(settings.zone, settings.day_starts, us)
-    is_told = _is_day_told(state, name, day, product)
+    is_told = _is_day_told(state, name, day, product, is_plain=is_plain)
     if quiet is not None and quiet.from_us <= us < quiet.until_us:
         if not is_told:
             return quiet
@@ -72,14 +83,17 @@ def quiet_after(
     opens_us, closes_us = plain_day(settings.zone, settings.day_starts, day) or _NO_DAY
     if not opens_us <= us < closes_us:
         return None
-    until_us = kinds.settled_until_us(state, product, excused)
+    if is_plain:
+        until_us = NEVER if state.due_us is None else state.due_us
+    else:
+        until_us = kinds.settled_until_us(state, product, excused)
     return _quiet(opens_us, closes_us, until_us, product.late_window_us, frozenset((name,)))
 
 
 _NO_DAY = (0, 0)
 
 
-def _is_day_told(state: CustomerState, name: str, day: int, product: Product) -> bool:
+def _is_day_told(state: CustomerState, name: str, day: int, product: Product, *, is_plain: bool) -> bool:
     """Whether no event of that name, whatever its properties, its id and its hour, can say more of its day.
 
     It can where a filter asks for properties that no event of the day has had, where the day was missed (an
@@ -89,7 +103,7 @@ def _is_day_told(state: CustomerState, name: str, day: int, product: Product) ->
     named, asking = named_filters(product.filters, name)
     if asking and any(bit < 0 or not state.active.get(key, 0) >> bit & 1 for key in asking):
         return False
-    for rule in product.rules:
+    for rule in () if is_plain else product.rules:
         if rule.filter in named and kinds.awaits(rule, state.rules.get(rule.name), bit):
             return False
     return True

@@ -1,6 +1,9 @@
 """The fold as a whole: profiles, erasure, configuration changes, and what a state costs."""
 
 from datetime import date
+from typing import Any
+
+import pytest
 
 from services.evaluator import engine
 from services.evaluator.core.state import encode_state
@@ -150,3 +153,25 @@ def test_the_first_use_of_all_may_be_told_of_already() -> None:
     diary = Diary(product(rules={"first": {"kind": "streak", "days": 1, "emit": "first.use"}}))
     diary.use("2026-03-01T10:00")
     assert diary.news() == ["first.use 2026-03-01"]
+
+
+@pytest.mark.parametrize(
+    ("rule", "is_plain"),
+    [
+        (LITERAL, True),
+        ({"kind": "streak", "days": 28}, True),
+        ({"kind": "streak", "days": 1}, False),
+        ({"kind": "count", "at_least": 9, "within_days": 30, "anchor": "first_active_on"}, False),
+        ({"kind": "decline", "recent_days": 7, "baseline_days": 28, "drop": 0.5}, False),
+        ({**LITERAL, "when": {"event": "used", "where": {"paid": True}}}, False),
+    ],
+    ids=["absence", "streak", "told at once", "count", "decline", "properties"],
+)
+def test_a_first_use_goes_the_short_way_where_its_day_and_name_say_all(
+    rule: dict[str, Any], *, is_plain: bool
+) -> None:
+    diary = Diary(product(rules={"rule": rule}))
+    us = diary.us("2026-03-01T10:00")
+    use = Event(product="reserve", customer_id="c", event_id="1", occurred_us=us, received_us=us)
+    outcome = engine.fold(None, use, product=diary.product, appended_us=us, watermark_us=0)
+    assert outcome.is_plain is is_plain
