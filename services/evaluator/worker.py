@@ -24,7 +24,7 @@ RECORDS_PER_FETCH_MAX = 40_000
 others of this process waiting longer."""
 
 CUSTOMERS_PER_SWEEP_MAX = 2_000
-"""Customers judged and written at once, in some fortieth of a second."""
+"""Customers judged and written at once, in one transaction."""
 
 FETCH_WAIT_SECONDS = 0.5
 RETRY_WAIT_SECONDS = 0.5

@@ -173,9 +173,7 @@ async def test_what_went_with_a_producer_given_up_does_not_end_the_next_one(
 ) -> None:
     topic = await make_topic(own_connection)
     log = open_log(own_connection, append_timeout_seconds=1.0)
-    await log.append(topic, [Message(value=b"before", partition=0)])
-    own_kafka.freeze()
-    [caller] = await begun(log.append(topic, [Message(value=b"unknown", partition=0)]))
+    caller = await _begun_at_a_frozen_broker(own_kafka, log, topic)
     [lane] = log._appender._lanes.values()
     await until(lambda: lane.in_flight is not None)
     gone = lane.in_flight
@@ -244,6 +242,14 @@ async def test_concurrent_batches_through_a_bare_client_time_out_falsely(
     assert waited_seconds < 3
 
 
+async def _begun_at_a_frozen_broker(kafka: KafkaServer, log: KafkaLog, topic: str) -> asyncio.Task[None]:
+    """An append under way to a broker that took the one before, and answers no more until it thaws."""
+    await log.append(topic, [Message(value=b"before", partition=0)])
+    kafka.freeze()
+    [caller] = await begun(log.append(topic, [Message(value=b"unknown", partition=0)]))
+    return caller
+
+
 async def _send_one(producer: AIOKafkaProducer, topic: str) -> None:
     batch = producer.create_batch()
     batch.append(timestamp=None, key=None, value=b"x")
@@ -256,9 +262,7 @@ async def test_closing_while_the_broker_is_frozen_takes_no_longer_than_its_calle
 ) -> None:
     topic = await make_topic(own_connection)
     log = open_log(own_connection, append_timeout_seconds=1.0)
-    await log.append(topic, [Message(value=b"before", partition=0)])
-    own_kafka.freeze()
-    [caller] = await begun(log.append(topic, [Message(value=b"unknown", partition=0)]))
+    caller = await _begun_at_a_frozen_broker(own_kafka, log, topic)
     async with asyncio.timeout(8):
         await log.close()
     with pytest.raises(LogUnavailable):
